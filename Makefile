@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The one entry: each target sees to what it needs itself.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+# The steps lock what they share; it is the kernel's make that runs in parallel.
+.NOTPARALLEL:
+
+build := $(CURDIR)/build
+tree = $(shell scripts/kernel-tree)
+groups := harness series hmm verbs matrix invalidate stress rdma perftest pyverbs
+# The group series boots no kernel, and some tests the stock one only, so another
+# kernel tells nothing new about them. On the debug kernel the kernel's own tests
+# of what the series does not change take long.
+wanted := $(or $(T),$(if $(DEBUG)$(KERNEL),$(filter-out series,$(groups)),$(groups)))
+left_out := $(if $(DEBUG)$(KERNEL),$(shell grep -ls '^use_stock_kernel' tests/harness/*.t) \
+		tests/verbs/demo_stock.t tests/verbs/fails_on_stock.t) \
+	$(if $(DEBUG),$(addprefix tests/hmm/,cow.t gup_longterm.t gup_test.t uffd-wp-mremap.t))
+tests = $(foreach test,$(wanted),$(sort \
+	$(if $(wildcard tests/$(test)/),$(filter-out $(left_out),$(wildcard tests/$(test)/*.t)),$(wildcard tests/$(test:.t=).t))))
+
+ifdef LINUX
+export LINUX
+endif
+version := $(if $(VERSION),--version $(VERSION))
+flavour := $(if $(STOCK),--stock,$(if $(DEBUG),--debug))
+
+help:
+	@echo 'make run      build everything, boot, show RDMA faulting in userfaultfd memory'
+	@echo 'make check    run the tests: T=group[/test]  DEBUG=1  KERNEL=image  V=1'
+	@echo 'make bench    measure resident on-demand paging against pinned memory: KERNEL=image'
+	@echo 'make kernel   build the patched kernel: DEBUG=1 (all checks on)  STOCK=1 (unpatched)'
+	@echo '              LINUX=tree or tarball  VERSION=7.2.N'
+	@echo 'make tree     lay the patched kernel out in build/linux-<version>, a commit a patch'
+	@echo 'make save     bring the commits of that tree back to patches/, drivers/ and Kconfig'
+	@echo 'make series   write the series as mails to build/series/ and run checkpatch on them'
+	@echo 'make userspace  build the uffdmr command'
+	@echo 'make clean    remove build/; the downloads in the cache stay'
+
+run: packages kernel userspace
+	@vm/run $(if $(KERNEL),--kernel $(KERNEL)) -- build/userspace/uffdmr demo
+
+check: packages-check
+	@$(if $(tests),,echo "no tests in '$(wanted)'; groups: $(groups)" >&2; exit 1)
+	@$(if $(KERNEL),,scripts/kernel-build $(version) $(if $(DEBUG),--debug))
+	@scripts/kernel-build $(version) --stock
+	@scripts/kselftest-build
+	@scripts/kselftest-build --stock
+	@$(MAKE) -s userspace test-programs
+	@$(if $(KERNEL),RXE_UFFD_KERNEL=$(abspath $(KERNEL))) $(if $(DEBUG),DEBUG=1) \
+		prove --timer -j $(shell nproc) $(if $(V),--verbose) $(tests)
+
+bench: packages-check
+	@$(if $(KERNEL),,scripts/kernel-build $(version))
+	@vm/run $(if $(KERNEL),--kernel $(KERNEL)) --timeout 3600 -- tests/bench/resident
+
+kernel: packages
+	@scripts/kernel-build $(version) $(flavour)
+
+headers: packages
+	@scripts/kernel-headers
+
+tree: packages
+	@scripts/kernel-tree $(version)
+
+save: packages
+	@scripts/kernel-save
+
+series: packages-check
+	@scripts/kernel-series
+
+userspace: packages
+	@$(MAKE) -s -C userspace O=$(build)/userspace
+
+# They use what the kernel offers, which may be more than the system's headers have.
+test-programs: headers
+	@$(MAKE) -s -C tests O=$(build)/tests KSELFTEST=$(tree)/tools/testing/selftests \
+		HEADERS=$(build)/headers/include
+
+packages:
+	@scripts/packages build vm run
+
+packages-check:
+	@scripts/packages
+
+clean:
+	rm -rf build
+
+.PHONY: help run check bench kernel headers tree save series userspace test-programs \
+	packages packages-check clean

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# How this project runs the kernel's make. A kernel is built in a place of its own
+# (build/kernel and its like): links to what is in its tree, and the folder obj.
+# Kbuild then names all files relative to obj, the same for every kernel, and so
+# what one has compiled can be handed to another.
+
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# kbuild_place TREE PLACE: the links.
+kbuild_place() {
+	mkdir -p "$2/obj"
+	find "$2" -mindepth 1 -maxdepth 1 -type l ! -name bzImage -delete
+	find "$1" -mindepth 1 -maxdepth 1 ! -name '.*' ! -name obj -exec ln -s -t "$2" {} +
+}
+
+# kbuild PLACE ARGUMENT...
+kbuild() {
+	local place=$1
+	shift
+	# Nothing of who builds, when and where gets into the image.
+	KBUILD_BUILD_TIMESTAMP='2026-01-01' KBUILD_BUILD_VERSION=1 \
+	KBUILD_BUILD_USER=rxe-uffd KBUILD_BUILD_HOST=localhost \
+		make -C "$place" O="$place/obj" -j"$(nproc)" "$@"
+}
+
+# kbuild_note TREE PLACE: remembers, before a build of a patched TREE, which files
+# its objects may stem from that are not Linux's own.
+kbuild_note() {
+	{
+		if [ -f "$2/.touched" ]; then
+			cat "$2/.touched"
+		fi
+		git -C "$1" diff --name-only base
+		git -C "$1" ls-files --others --exclude-standard
+	} | sort -u > "$2/.touched.new"
+	mv "$2/.touched.new" "$2/.touched"
+}
+
+# kbuild_seed TREE PLACE: hands what build/kernel has compiled to PLACE, where
+# nothing was built yet. TREE has just been laid out with the plain Linux of the
+# same release. make goes by time stamps: all files of TREE get one from before
+# those objects, then what differs gets a new one.
+kbuild_seed() {
+	local tree=$1 place=$2 from=$build/kernel file
+	[ -e "$from/bzImage" ] && [ -f "$from/.touched" ] || return 0
+	find "$tree" -path "$tree/.git" -prune -o -type f -print0 |
+		xargs -0 touch -d 2001-01-01
+	while read -r file; do
+		if [ -e "$tree/$file" ]; then
+			touch "$tree/$file"
+		fi
+	done < "$from/.touched"
+	rm -rf "$place/obj"
+	cp -a "$from/obj" "$place/obj"
+	touch -r "$from/obj/tools/objtool/objtool" "$place/obj/.seeded"
+}
+
+# kbuild_settle PLACE ARGUMENT...: the first step after a seed. objtool is made
+# anew, as it lies elsewhere now, and every object depends on it; but it is the
+# same program and gets back the time that it had.
+kbuild_settle() {
+	local tools=$1/obj/tools mark=$1/obj/.seeded
+	[ -e "$mark" ] || return 0
+	kbuild "$@" prepare || return
+	find "$tools" -type f -exec touch -r "$mark" {} +
+	rm "$mark"
+}
