@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Responses that come at an odd time, sent by hand to a requester whose peer is
+ * silent. What the fuzzer of packets and a line that reorders them have found.
+ */
+#include "kselftest_harness.h"
+#include "roce.h"
+#include "two_sides.h"
+
+#define PSN		0x1000
+#define OTHER_PSN	0x2000
+#define MTU		1024
+
+/* BTH opcodes of RC */
+#define READ_FIRST	0x0d
+#define READ_MIDDLE	0x0e
+#define READ_LAST	0x0f
+#define ACK		0x11
+
+FIXTURE(responses)
+{
+	struct side left, deaf;
+	struct mem *mem;
+};
+
+FIXTURE_VARIANT(responses)
+{
+	enum mem_kind kind;
+};
+
+FIXTURE_VARIANT_ADD(responses, pinned)
+{
+	.kind = MEM_PINNED,
+};
+
+FIXTURE_VARIANT_ADD(responses, resident)
+{
+	.kind = MEM_RESIDENT,
+};
+
+FIXTURE_SETUP(responses)
+{
+	struct side *left = &self->left;
+
+	ASSERT_EQ(0, open_line());
+	DO(&left->lab, open_side(left, device[0]));
+	/* Never leaves the reset state, so nothing is answered. */
+	DO(&self->deaf.lab, open_side(&self->deaf, device[1]));
+	DO(&left->lab, connect_side(left, &self->deaf, PSN, OTHER_PSN));
+	self->mem = mem_new(&left->lab, variant->kind, 2, ACCESS_ALL);
+	ASSERT_NE(NULL, self->mem) TH_LOG("%s", left->lab.failure.text);
+}
+
+FIXTURE_TEARDOWN(responses)
+{
+	close_end(&self->left);
+	close_end(&self->deaf);
+	lab_close(&self->left.lab);
+	lab_close(&self->deaf.lab);
+}
+
+static int respond(struct side *side, unsigned int opcode, uint32_t psn,
+		   const void *payload, size_t len)
+{
+	struct packet p;
+
+	begin_packet(&p);
+	put_bth(&p, opcode, 0, 0xffff, side->end.qp->qp_num, psn);
+	/* All but the middle ones have an AETH: here, an ACK. */
+	if (opcode != READ_MIDDLE)
+		put32(&p, 0x1f << 24);
+	put(&p, payload, len);
+	return send_packet(&p, true, 0);
+}
+
+static int post_read(struct side *side, struct mem *mem, size_t len)
+{
+	struct rc_op op = {
+		.opcode = IBV_WR_RDMA_READ,
+		.laddr = mem->iova,
+		.lkey = mem->mr->lkey,
+		.length = len,
+		.raddr = 0x1000,
+		.rkey = 0x1234,
+	};
+
+	return rc_post(&side->end, &op, &side->lab.failure);
+}
+
+static int post_write(struct side *side, struct mem *mem, size_t len)
+{
+	struct rc_op op = {
+		.opcode = IBV_WR_RDMA_WRITE,
+		.laddr = mem->iova + side->lab.page_size,
+		.lkey = mem->mr->lkey,
+		.length = len,
+		.raddr = 0x1000,
+		.rkey = 0x1234,
+	};
+
+	return rc_post(&side->end, &op, &side->lab.failure);
+}
+
+/*
+ * The second half of an answer without the first: whatever becomes of the READ,
+ * it must not be reported as done.
+ */
+TEST_F(responses, middle_without_first)
+{
+	struct side *left = &self->left;
+	char payload[MTU] = { 1 };
+	struct ibv_wc wc;
+
+	DO(&left->lab, post_read(left, self->mem, 3 * MTU));
+	usleep(20000);
+	ASSERT_EQ(0, respond(left, READ_MIDDLE, PSN, payload, MTU));
+	/* To go on waiting for a proper answer is right, too. */
+	if (!rc_wait(&left->end.send, &wc, now_ns() + NSEC_PER_SEC,
+		     &left->lab.failure))
+		ASSERT_NE(IBV_WC_SUCCESS, wc.status)
+			TH_LOG("a READ without an answer was successful");
+	DO(&left->lab, mem_check(&left->lab, self->mem, "local"));
+}
+
+/* An ACK that was late, or came twice, in the middle of another's answer. */
+TEST_F(responses, late_ack_within_read)
+{
+	struct side *left = &self->left;
+	char payload[3 * MTU];
+	struct ibv_wc wc;
+	int i;
+
+	pattern_fill(payload, sizeof(payload), 77, 0);
+	DO(&left->lab, post_write(left, self->mem, 100));
+	DO(&left->lab, post_read(left, self->mem, sizeof(payload)));
+	usleep(20000);
+	ASSERT_EQ(0, respond(left, ACK, PSN, NULL, 0));
+	ASSERT_EQ(0, respond(left, READ_FIRST, PSN + 1, payload, MTU));
+	ASSERT_EQ(0, respond(left, ACK, PSN, NULL, 0));
+	ASSERT_EQ(0, respond(left, READ_MIDDLE, PSN + 2, payload + MTU, MTU));
+	ASSERT_EQ(0, respond(left, READ_LAST, PSN + 3, payload + 2 * MTU, MTU));
+	for (i = 0; i < 2; i++) {
+		DO(&left->lab, rc_wait(&left->end.send, &wc,
+				       now_ns() + PATIENCE,
+				       &left->lab.failure));
+		ASSERT_EQ(IBV_WC_SUCCESS, wc.status)
+			TH_LOG("%s: %s", i ? "READ" : "WRITE",
+			       ibv_wc_status_str(wc.status));
+	}
+	mem_expect(self->mem, 0, payload, sizeof(payload));
+	DO(&left->lab, mem_check(&left->lab, self->mem, "local"));
+}
+
+/* What belongs to no request at all. */
+TEST_F(responses, unasked)
+{
+	struct side *left = &self->left;
+	char payload[MTU] = { 1 };
+	struct ibv_wc wc;
+	uint32_t psn;
+
+	for (psn = PSN - 2; psn < PSN + 4; psn++) {
+		ASSERT_EQ(0, respond(left, READ_FIRST, psn, payload, MTU));
+		ASSERT_EQ(0, respond(left, READ_MIDDLE, psn, payload, MTU));
+		ASSERT_EQ(0, respond(left, READ_LAST, psn, payload, MTU));
+		ASSERT_EQ(0, respond(left, ACK, psn, NULL, 0));
+	}
+	usleep(100000);
+	DO(&left->lab, post_write(left, self->mem, 100));
+	usleep(20000);
+	ASSERT_EQ(0, respond(left, ACK, PSN, NULL, 0));
+	DO(&left->lab, rc_wait(&left->end.send, &wc, now_ns() + PATIENCE,
+			       &left->lab.failure));
+	ASSERT_EQ(IBV_WC_SUCCESS, wc.status)
+		TH_LOG("%s", ibv_wc_status_str(wc.status));
+	DO(&left->lab, mem_check(&left->lab, self->mem, "local"));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# TAP for the shell tests, and a scratch folder that goes when the test ends.
+
+project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+mkdir -p "$project/build/tests"
+scratch=$(mktemp -d "$project/build/tests/${0##*/}-XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+count=0
+
+# result STATUS NAME [TEXT]: one TAP line; TEXT tells what was seen if it is bad.
+result() {
+	count=$((count + 1))
+	if [ "$1" -eq 0 ]; then
+		printf 'ok %d - %s\n' "$count" "$2"
+	else
+		printf 'not ok %d - %s\n' "$count" "$2"
+		if [ -n "${3-}" ]; then
+			printf '%s\n' "$3" | sed 's/^/# /'
+		fi
+	fi
+}
+
+# check NAME COMMAND...: COMMAND must succeed.
+check() {
+	local name=$1 output result=0
+	shift
+	output=$("$@" 2>&1) || result=$?
+	result "$result" "$name" "$output"
+}
+
+plan() {
+	printf '1..%d\n' "$count"
+}

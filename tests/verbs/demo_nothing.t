@@ -1,0 +1,7 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# This test will run uffdmr demo where there is no RDMA device.
+
+cd "$(dirname "$0")/../.." || exit
+exec vm/run --quiet --timeout 900 --no-rxe -- tests/verbs/demo nothing

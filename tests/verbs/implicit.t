@@ -1,0 +1,7 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# This test will reach all of the address space by one memory region.
+
+cd "$(dirname "$0")/../.." || exit
+exec vm/run --quiet --timeout 900 -- build/tests/verbs/implicit

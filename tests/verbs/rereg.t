@@ -1,0 +1,7 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# This test will reregister regions with on-demand paging.
+
+cd "$(dirname "$0")/../.." || exit
+exec vm/run --quiet --timeout 900 -- build/tests/verbs/rereg
