@@ -32,6 +32,7 @@ rereg out of and into on-demand paging: verbs/rereg -r odp.resident.out_and_into
 reset after half a READ: verbs/qp_reset
 a READ that completes without its data: stress/responses
 queue indexes out of range: stress/rings
+a QP that is freed while a packet is delivered: destroy
 '
 
 while IFS=: read -r what command; do
@@ -39,6 +40,8 @@ while IFS=: read -r what command; do
 	command=build/tests/${command# }
 	if [[ $command == */loss* ]]; then
 		command="tests/stress/on-two-sides ${command/loss/stress/loss}"
+	elif [[ $command == */destroy ]]; then
+		command="tests/stress/slow-down rxe_sched_task ${command/destroy/stress/destroy}"
 	fi
 	status=0
 	# The words are to be split: it is a command line.
