@@ -14,6 +14,7 @@
 
 #include "kselftest_harness.h"
 #include "lab.h"
+#include "machine.h"
 #include "uverbs.h"
 
 #define PAGES		8192
@@ -21,6 +22,7 @@
 #define OTHERS		8
 #define ROUNDS		16
 #define RACE_TIME	(3 * NSEC_PER_SEC)
+#define POLL_US		200
 
 /* A thread that asks for the whole region. */
 struct faulter {
@@ -52,7 +54,7 @@ static void *fault(void *arg)
 	while (!f->stop) {
 		if (f->pause) {
 			f->idle = true;
-			sched_yield();
+			usleep(POLL_US);
 			continue;
 		}
 		f->idle = false;
@@ -150,20 +152,20 @@ TEST_F_TIMEOUT(torn, error_half_way, 600)
 	f->pause = true;
 	ASSERT_EQ(0, pthread_create(&f->thread, NULL, fault, f));
 
-	for (round = 0; round < ROUNDS; round++) {
+	for (round = 0; round < rounds(ROUNDS); round++) {
 		unsigned long calls = f->calls;
 
 		stamp(remote, pages, generation);
 		f->pause = false;
 		while (f->calls < calls + 2)
-			sched_yield();
+			usleep(POLL_US);
 		ASSERT_EQ(EFAULT, f->err)
 			TH_LOG("a fault of a range with a hole in it");
 		f->pause = true;
 		ASSERT_EQ(0, madvise(remote->addr, pages * size,
 				     MADV_DONTNEED));
 		while (!f->idle)
-			sched_yield();
+			usleep(POLL_US);
 		ASSERT_NE(0, f->err);
 
 		generation++;
