@@ -276,15 +276,30 @@ static void check_slot(struct connection *c, struct area *area, size_t p,
 
 /* ---- the accesses */
 
+/*
+ * If all may fail, so may the NAK that tells of it, and to rxe a retry count of 7
+ * means to repeat for ever.
+ */
+static struct rc_params params(void)
+{
+	struct rc_params rc = rc_params_default;
+
+	if (tolerant) {
+		rc.timeout = 17;
+		rc.retry_cnt = 6;
+	}
+	return rc;
+}
+
 static bool reconnect(struct connection *c)
 {
+	struct rc_params rc = params();
 	uint64_t end = now_ns() + PATIENCE;
 
 	do {
 		rc_pair_close(&c->pair);
 		c->failure = (struct failure){ 0 };
-		if (!rc_pair_open(&c->pair, &lab.dev, lab.pd,
-				  &rc_params_default, &c->failure))
+		if (!rc_pair_open(&c->pair, &lab.dev, lab.pd, &rc, &c->failure))
 			return true;
 	} while (tolerant && now_ns() < end);
 	complain("connection %d: %s", c->index, c->failure.text);
@@ -325,7 +340,9 @@ static int run_op(struct connection *c, const struct rc_op *op,
 		err = rc_wait(&c->pair.end[1].recv, wc, now_ns() + PATIENCE,
 			      &c->failure);
 	if (err)
-		complain("connection %d: %s", c->index, c->failure.text);
+		complain("connection %d, opcode %d, %#lx, remote %#lx: %s",
+			 c->index, op->opcode, op->laddr, op->raddr,
+			 c->failure.text);
 	return err;
 }
 
@@ -983,6 +1000,7 @@ static void told(int signal)
 static int set_up(unsigned int seed)
 {
 	static char zero[PAGE];
+	struct rc_params rc = params();
 	int i, err;
 
 	lab = (struct lab){ .page_size = PAGE };
@@ -1041,8 +1059,8 @@ static int set_up(unsigned int seed)
 		c->local_mr = ibv_reg_mr(lab.pd, c->local, PAGE, ACCESS_ALL);
 		if (!c->local_mr)
 			return fail(&lab.failure, errno, "cannot register");
-		err = rc_pair_open(&c->pair, &lab.dev, lab.pd,
-				   &rc_params_default, &lab.failure);
+		err = rc_pair_open(&c->pair, &lab.dev, lab.pd, &rc,
+				   &lab.failure);
 		if (err)
 			return err;
 		for (a = 0; a < AREAS; a++) {
