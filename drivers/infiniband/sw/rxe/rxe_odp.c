@@ -21,32 +21,51 @@
  * @va:		user virtual address
  * @length:	in bytes, not 0; within the region
  * @access:	RXE_ODP_READ or RXE_ODP_WRITE
+ * @park:	where the access waits for a page that is absent, or NULL: it sleeps
+ * @total:	what will be accessed from @va on, at least @length; it is not
+ *		trusted
  *
  * All or nothing: an access is either done as a whole or has left no trace.
  *
- * Context: Process context without locks, may sleep. On success @odp->lock is
- * held for reading.
- * Return: As rxe_odp_table_find(), or an ERR_PTR of rxe_odp_fault().
+ * Context: Process context without locks, may sleep for memory. On success
+ * @odp->lock is held for reading.
+ * Return: As rxe_odp_table_find(), or an ERR_PTR of rxe_odp_park(), or of
+ * rxe_odp_fault().
  */
 static const unsigned long *rxe_odp_lock_range(struct rxe_odp *odp,
 					       unsigned long va, size_t length,
-					       enum rxe_odp_access access)
+					       enum rxe_odp_access access,
+					       struct rxe_odp_park *park,
+					       u64 total)
 {
 	struct rxe_odp_retry retry = {};
 	const unsigned long *entry;
+	unsigned long missing;
 	int err;
 
 	if (!rxe_odp_is_user(odp, va, length))
 		return ERR_PTR(-EFAULT);
 
+	if (!rxe_odp_is_user(odp, va, total))
+		total = length;
+	if (park)
+		rxe_odp_park_advance(odp, park, va, va + total, access);
+
 	do {
 		read_lock(&odp->lock);
-		entry = rxe_odp_table_find(odp, va, length, access);
-		if (entry)
+		entry = rxe_odp_table_find(odp, va, length, access, &missing);
+		if (entry) {
+			if (park)
+				park->waited = false;
 			return entry;
+		}
 		read_unlock(&odp->lock);
 
-		err = rxe_odp_fault(odp, va, length, access, &retry);
+		if (park)
+			err = rxe_odp_park(odp, park, missing, va + total,
+					   access);
+		else
+			err = rxe_odp_fault(odp, va, length, access, &retry);
 		if (err)
 			return ERR_PTR(err);
 	} while (rxe_odp_may_retry(&retry));
@@ -74,23 +93,32 @@ static void rxe_odp_mark_dirty(struct page *page)
  * @addr:	kernel address of the other side
  * @length:	in bytes
  * @dir:	RXE_TO_MR_OBJ or RXE_FROM_MR_OBJ
+ * @park:	where it waits for a page that is absent
+ * @total:	what will be copied from @iova on, as far as that is known; at
+ *		least @length
  *
- * Context: Process context without locks, may sleep.
- * Return: 0, or an error code of rxe_odp_fault(): then nothing was copied.
+ * Context: Process context of @park->task, without locks, may sleep for memory.
+ * Return: 0, or nothing was copied: -EIOCBQUEUED if @park->task is going to be
+ * scheduled when it is worth to try again, or an error code of rxe_odp_fault().
  */
 int rxe_odp_mr_copy(struct rxe_mr *mr, u64 iova, void *addr, int length,
-		    enum rxe_mr_copy_dir dir)
+		    enum rxe_mr_copy_dir dir, struct rxe_odp_park *park,
+		    u64 total)
 {
 	enum rxe_odp_access access = dir == RXE_TO_MR_OBJ ? RXE_ODP_WRITE :
 							    RXE_ODP_READ;
 	unsigned long va = rxe_odp_va(mr, iova);
 	struct rxe_odp *odp = mr->odp;
 	const unsigned long *entry;
+	bool last;
 
 	if (!length)
 		return 0;
 
-	entry = rxe_odp_lock_range(odp, va, length, access);
+	/* Of a WQE's element all may be wanted, and not be ours. */
+	total = min(total, mr->ibmr.length - (iova - mr->ibmr.iova));
+	last = total <= length;
+	entry = rxe_odp_lock_range(odp, va, length, access, park, total);
 	if (IS_ERR(entry))
 		return PTR_ERR(entry);
 
@@ -114,6 +142,8 @@ int rxe_odp_mr_copy(struct rxe_mr *mr, u64 iova, void *addr, int length,
 	}
 	read_unlock(&odp->lock);
 
+	if (park && last)
+		rxe_odp_park_end(park);
 	return 0;
 }
 
@@ -123,13 +153,15 @@ int rxe_odp_mr_copy(struct rxe_mr *mr, u64 iova, void *addr, int length,
  * @iova:	address of the word
  * @word:	where its kernel address goes, to be undone with
  *		rxe_odp_unlock_u64()
+ * @park:	where it waits for a page that is absent
  *
- * Context: Process context without locks, may sleep. On RESPST_NONE the lock of
- * the memory region is held.
- * Return: RESPST_NONE, RESPST_ERR_RKEY_VIOLATION or RESPST_ERR_MISALIGNED_ATOMIC.
+ * Context: Process context of @park->task, without locks, may sleep for memory. On
+ * RESPST_NONE the lock of the memory region is held.
+ * Return: RESPST_NONE, RESPST_PARKED, RESPST_ERR_RKEY_VIOLATION or
+ * RESPST_ERR_MISALIGNED_ATOMIC.
  */
 static enum resp_states rxe_odp_lock_u64(struct rxe_mr *mr, u64 iova,
-					 u64 **word)
+					 u64 **word, struct rxe_odp_park *park)
 {
 	const unsigned long *entry;
 	struct page *page;
@@ -153,9 +185,11 @@ static enum resp_states rxe_odp_lock_u64(struct rxe_mr *mr, u64 iova,
 		return RESPST_ERR_MISALIGNED_ATOMIC;
 	}
 
-	entry = rxe_odp_lock_range(mr->odp, va, sizeof(**word), RXE_ODP_WRITE);
+	entry = rxe_odp_lock_range(mr->odp, va, sizeof(**word), RXE_ODP_WRITE,
+				   park, sizeof(**word));
 	if (IS_ERR(entry))
-		return RESPST_ERR_RKEY_VIOLATION;
+		return PTR_ERR(entry) == -EIOCBQUEUED ?
+			RESPST_PARKED : RESPST_ERR_RKEY_VIOLATION;
 
 	page = hmm_pfn_to_page(*entry);
 	rxe_odp_mark_dirty(page);
@@ -177,17 +211,20 @@ static void rxe_odp_unlock_u64(struct rxe_mr *mr, u64 *word)
  * @compare:	compare operand of COMPARE_SWAP
  * @swap_add:	swap or add operand
  * @orig_val:	where the value before goes
+ * @park:	where it waits for a page that is absent
  *
- * Context: Process context without locks, may sleep.
- * Return: RESPST_NONE, RESPST_ERR_RKEY_VIOLATION or RESPST_ERR_MISALIGNED_ATOMIC.
+ * Context: As rxe_odp_mr_copy().
+ * Return: RESPST_NONE; or nothing was done, and it is RESPST_PARKED,
+ * RESPST_ERR_RKEY_VIOLATION or RESPST_ERR_MISALIGNED_ATOMIC.
  */
 enum resp_states rxe_odp_atomic_op(struct rxe_mr *mr, u64 iova, int opcode,
-				   u64 compare, u64 swap_add, u64 *orig_val)
+				   u64 compare, u64 swap_add, u64 *orig_val,
+				   struct rxe_odp_park *park)
 {
 	enum resp_states state;
 	u64 *word;
 
-	state = rxe_odp_lock_u64(mr, iova, &word);
+	state = rxe_odp_lock_u64(mr, iova, &word, park);
 	if (state != RESPST_NONE)
 		return state;
 
@@ -208,17 +245,17 @@ enum resp_states rxe_odp_atomic_op(struct rxe_mr *mr, u64 iova, int opcode,
  * @mr:		the memory region
  * @iova:	address of the word
  * @value:	what to store
+ * @park:	where it waits for a page that is absent
  *
- * Context: Process context without locks, may sleep.
- * Return: RESPST_NONE, RESPST_ERR_RKEY_VIOLATION or RESPST_ERR_MISALIGNED_ATOMIC.
+ * Context, Return: As rxe_odp_atomic_op().
  */
 enum resp_states rxe_odp_do_atomic_write(struct rxe_mr *mr, u64 iova,
-					 u64 value)
+					 u64 value, struct rxe_odp_park *park)
 {
 	enum resp_states state;
 	u64 *word;
 
-	state = rxe_odp_lock_u64(mr, iova, &word);
+	state = rxe_odp_lock_u64(mr, iova, &word, park);
 	if (state != RESPST_NONE)
 		return state;
 
@@ -242,14 +279,14 @@ static int rxe_odp_find_vma(struct rxe_odp *odp, unsigned long va,
 	struct vm_area_struct *vma;
 	int err;
 
-	if (!mmget_not_zero(odp->mm))
+	if (!mmget_not_zero(odp->process->mm))
 		return -EFAULT;
 
-	err = mmap_read_lock_killable(odp->mm);
+	err = mmap_read_lock_killable(odp->process->mm);
 	if (err)
 		goto put;
 
-	vma = find_vma_intersection(odp->mm, va, end);
+	vma = find_vma_intersection(odp->process->mm, va, end);
 	if (vma) {
 		found->start = max(va, vma->vm_start);
 		found->end = min(end, vma->vm_end);
@@ -257,21 +294,24 @@ static int rxe_odp_find_vma(struct rxe_odp *odp, unsigned long va,
 	} else {
 		err = -EFAULT;
 	}
-	mmap_read_unlock(odp->mm);
+	mmap_read_unlock(odp->process->mm);
 put:
-	mmput_async(odp->mm);
+	mmput_async(odp->process->mm);
 	return err;
 }
 
-static int rxe_odp_flush_dax(struct rxe_odp *odp, unsigned long va,
-			     unsigned long end)
+/* @done: from where on, and moves on with what is done. */
+static int rxe_odp_flush_dax(struct rxe_odp *odp, unsigned long *done,
+			     unsigned long end, struct rxe_odp_park *park)
 {
-	while (va < end) {
+	while (*done < end) {
+		unsigned long va = *done;
 		unsigned long stop = min(end, va + RXE_ODP_FLUSH_LOCKED);
 		const unsigned long *entry;
 
 		/* A flush modifies nothing, so reading is enough. */
-		entry = rxe_odp_lock_range(odp, va, stop - va, RXE_ODP_READ);
+		entry = rxe_odp_lock_range(odp, va, stop - va, RXE_ODP_READ,
+					   park, end - va);
 		if (IS_ERR(entry))
 			return PTR_ERR(entry);
 
@@ -288,6 +328,7 @@ static int rxe_odp_flush_dax(struct rxe_odp *odp, unsigned long va,
 			entry = rxe_odp_table_next(odp, entry, va);
 		}
 		read_unlock(&odp->lock);
+		*done = va;
 		cond_resched();
 	}
 	return 0;
@@ -298,34 +339,39 @@ static int rxe_odp_flush_dax(struct rxe_odp *odp, unsigned long va,
  * @mr:		the memory region
  * @iova:	address within it
  * @length:	in bytes; may be all of the region, however large
+ * @park:	where it waits for a page that is absent, and keeps how far it came
  *
  * Only a DAX mapping has memory that outlives the machine, and its pages are
  * brought in, as they are in the file whether they are mapped or not. Nothing is
  * to be done for any other: a flush of it waits for no userfaultfd, and takes
  * as long as it takes to look at the mappings.
  *
- * Context: Process context without locks, may sleep.
+ * Context: As rxe_odp_mr_copy().
  * Return: 0, -EINVAL when out of range, -EFAULT where nothing is mapped (but all
- * of implicit ODP flushes what there is), or an error code of rxe_odp_fault().
+ * of implicit ODP flushes what there is), or as rxe_odp_mr_copy().
  */
-int rxe_odp_flush_pmem_iova(struct rxe_mr *mr, u64 iova, u64 length)
+int rxe_odp_flush_pmem_iova(struct rxe_mr *mr, u64 iova, u64 length,
+			    struct rxe_odp_park *park)
 {
 	struct rxe_odp *odp = mr->odp;
 	bool all = odp->implicit && length == mr->ibmr.length;
-	unsigned long va, end;
+	unsigned long start, va, end;
 	int err;
 
 	err = mr_check_range(mr, iova, length);
 	if (err)
 		return err;
 
-	va = rxe_odp_va(mr, iova);
+	start = rxe_odp_va(mr, iova);
 	if (all)
-		length = odp->mm->task_size;
-	else if (!rxe_odp_is_user(odp, va, length))
+		length = odp->process->mm->task_size;
+	else if (!rxe_odp_is_user(odp, start, length))
 		return -EFAULT;
 
-	end = va + length;
+	va = start;
+	end = start + length;
+	if (park && park->waited)
+		va += min(park->flushed, length);
 	while (va < end) {
 		struct rxe_odp_vma vma;
 
@@ -334,8 +380,12 @@ int rxe_odp_flush_pmem_iova(struct rxe_mr *mr, u64 iova, u64 length)
 			return 0;
 		if (!err && vma.start > va && !all)
 			err = -EFAULT;
-		if (!err && vma.dax)
-			err = rxe_odp_flush_dax(odp, vma.start, vma.end);
+		if (!err && vma.dax) {
+			va = vma.start;
+			err = rxe_odp_flush_dax(odp, &va, vma.end, park);
+		}
+		if (err == -EIOCBQUEUED)
+			park->flushed = va - start;
 		if (err)
 			return err;
 		va = vma.end;

@@ -5,17 +5,11 @@
 
 #include "rxe.h"
 
+/* One element of the list. Holds @odp, so that nobody waits to deregister it. */
 struct rxe_odp_prefetch {
-	struct rxe_mr	*mr;
+	struct rxe_odp	*odp;
 	unsigned long	va;
 	size_t		length;
-};
-
-struct rxe_odp_prefetch_work {
-	struct work_struct	work;
-	enum rxe_odp_access	access;
-	u32			num_sge;
-	struct rxe_odp_prefetch	sge[] __counted_by(num_sge);
 };
 
 /*
@@ -47,78 +41,46 @@ static int rxe_odp_prefetch_get(struct rxe_pd *pd, const struct ib_sge *sge,
 				    sge->length)) {
 		err = -EFAULT;
 	} else {
-		prefetch->mr = mr;
+		rxe_odp_get(mr->odp);
+		prefetch->odp = mr->odp;
 		prefetch->va = rxe_odp_va(mr, sge->addr);
 		prefetch->length = sge->length;
-		return 0;
+		err = 0;
 	}
 
 	rxe_put(mr);
 	return err;
 }
 
-static int rxe_odp_prefetch(const struct rxe_odp_prefetch *prefetch,
-			    enum rxe_odp_access access)
-{
-	struct rxe_odp_retry retry = {};
-
-	if (!prefetch->length)
-		return 0;
-	return rxe_odp_fault(prefetch->mr->odp, prefetch->va, prefetch->length,
-			     access, &retry);
-}
-
-static void rxe_odp_prefetch_put(struct rxe_odp_prefetch_work *work)
-{
-	u32 i;
-
-	for (i = 0; i < work->num_sge; i++)
-		rxe_put(work->sge[i].mr);
-	kvfree(work);
-}
-
-static void rxe_odp_prefetch_func(struct work_struct *w)
-{
-	struct rxe_odp_prefetch_work *work =
-		container_of(w, struct rxe_odp_prefetch_work, work);
-	u32 i;
-
-	for (i = 0; i < work->num_sge; i++) {
-		int err = rxe_odp_prefetch(&work->sge[i], work->access);
-
-		/* Nobody is there to be told, the advice was taken. */
-		if (err)
-			rxe_dbg_mr(work->sge[i].mr, "prefetch err = %d\n", err);
-	}
-	rxe_odp_prefetch_put(work);
-}
-
 static int rxe_odp_prefetch_async(struct rxe_pd *pd, struct ib_sge *sg_list,
 				  u32 num_sge, enum rxe_odp_access access)
 {
-	struct rxe_odp_prefetch_work *work;
-	u32 i;
-	int err;
+	struct rxe_odp_prefetch *list;
+	u32 i, n;
+	int err = 0;
 
-	work = kvzalloc_flex(*work, sge, num_sge);
-	if (!work)
+	/* All of them are checked first: it is all or nothing. */
+	list = kvmalloc_objs(*list, num_sge);
+	if (!list)
 		return -ENOMEM;
 
-	INIT_WORK(&work->work, rxe_odp_prefetch_func);
-	work->access = access;
-	work->num_sge = num_sge;
-	for (i = 0; i < num_sge; i++) {
-		err = rxe_odp_prefetch_get(pd, &sg_list[i], access,
-					   &work->sge[i]);
-		if (err) {
-			work->num_sge = i;
-			rxe_odp_prefetch_put(work);
-			return err;
-		}
+	for (n = 0; n < num_sge; n++) {
+		err = rxe_odp_prefetch_get(pd, &sg_list[n], access, &list[n]);
+		if (err)
+			break;
 	}
 
-	queue_work(rxe_wq, &work->work);
-	return 0;
+	for (i = 0; i < n; i++) {
+		struct rxe_odp_prefetch *p = &list[i];
+
+		if (!err && p->length)
+			err = rxe_odp_prefetch(p->odp, PAGE_ALIGN_DOWN(p->va),
+					       PAGE_ALIGN(p->va + p->length),
+					       access);
+		rxe_odp_put(p->odp);
+	}
+	kvfree(list);
+	return err;
 }
 
 static int rxe_odp_prefetch_sync(struct rxe_pd *pd, struct ib_sge *sg_list,
@@ -128,14 +90,20 @@ static int rxe_odp_prefetch_sync(struct rxe_pd *pd, struct ib_sge *sg_list,
 	int err;
 
 	for (i = 0; i < num_sge; i++) {
-		struct rxe_odp_prefetch prefetch;
+		struct rxe_odp_retry retry = {};
+		struct rxe_odp_prefetch p;
 
-		err = rxe_odp_prefetch_get(pd, &sg_list[i], access, &prefetch);
+		err = rxe_odp_prefetch_get(pd, &sg_list[i], access, &p);
 		if (err)
 			return err;
 
-		err = rxe_odp_prefetch(&prefetch, access);
-		rxe_put(prefetch.mr);
+		if (p.length)
+			err = rxe_odp_fault(p.odp, p.va, p.length, access,
+					    &retry);
+		if (!err)
+			atomic64_add(PFN_UP(p.va + p.length) - PFN_DOWN(p.va),
+				     &p.odp->stats.prefetch);
+		rxe_odp_put(p.odp);
 		if (err)
 			return err;
 	}

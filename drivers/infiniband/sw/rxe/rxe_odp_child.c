@@ -33,7 +33,7 @@ static void rxe_odp_child_free(struct rxe_odp_child *child)
  * @end:	that of the first page behind the last
  *
  * Context: Process context, may sleep. The caller holds a reference on the users
- * of @odp->mm, and does not hold its mmap lock.
+ * of @odp->process->mm, and does not hold its mmap lock.
  * Return: The child, without a user, or an ERR_PTR: -EEXIST if it is there now,
  * -ENOMEM, -EINTR.
  */
@@ -50,7 +50,7 @@ struct rxe_odp_child *rxe_odp_child_create(struct rxe_odp *odp,
 
 	child->odp = odp;
 	xa_init_flags(&child->chunks, XA_FLAGS_ACCOUNT);
-	err = mmu_interval_notifier_insert(&child->notifier, odp->mm, start,
+	err = mmu_interval_notifier_insert(&child->notifier, odp->process->mm, start,
 					   end - start, &rxe_odp_notifier_ops);
 	if (err) {
 		kfree(child);

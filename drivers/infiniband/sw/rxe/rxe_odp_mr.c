@@ -3,8 +3,9 @@
  * Registration of memory that is paged on demand.
  */
 
-#include <linux/sched/mm.h>
 #include <linux/uaccess.h>
+#include <rdma/restrack.h>
+#include <rdma/rdma_netlink.h>
 
 #include "rxe.h"
 
@@ -21,10 +22,19 @@ static int rxe_odp_add_all(struct rxe_odp *odp, u64 length)
 					PAGE_ALIGN(odp->va + length)));
 }
 
-static void rxe_odp_free(struct rxe_odp *odp)
+/**
+ * rxe_odp_put - drop a reference that rxe_odp_get() took
+ * @odp: the memory region, freed with the last
+ *
+ * Context: Process context, may sleep.
+ */
+void rxe_odp_put(struct rxe_odp *odp)
 {
+	if (!refcount_dec_and_test(&odp->refs))
+		return;
+
 	rxe_odp_children_free(odp);
-	mmdrop(odp->mm);
+	rxe_odp_process_put(odp->process);
 	kfree(odp);
 }
 
@@ -60,10 +70,16 @@ int rxe_odp_mr_init_user(struct rxe_dev *rxe, u64 start, u64 length,
 	if (!odp)
 		return -ENOMEM;
 
-	mmgrab(current->mm);
-	odp->mm = current->mm;
+	odp->process = rxe_odp_process_get(current->mm);
+	if (!odp->process) {
+		kfree(odp);
+		return -ENOMEM;
+	}
+	refcount_set(&odp->refs, 1);
 	odp->va = start;
 	odp->implicit = !start && length == U64_MAX;
+	spin_lock_init(&odp->faults_lock);
+	odp->pagefaults = RB_ROOT_CACHED;
 	rxe_odp_children_init(odp);
 
 	if (!odp->implicit)
@@ -71,7 +87,7 @@ int rxe_odp_mr_init_user(struct rxe_dev *rxe, u64 start, u64 length,
 	else
 		err = iova ? -EINVAL : 0;
 	if (err) {
-		rxe_odp_free(odp);
+		rxe_odp_put(odp);
 		return err;
 	}
 
@@ -83,12 +99,40 @@ int rxe_odp_mr_init_user(struct rxe_dev *rxe, u64 start, u64 length,
 	return 0;
 }
 
+/* What rdma-statistic(8) shows of @ibmr. */
+int rxe_odp_fill_stat_mr_entry(struct sk_buff *msg, struct ib_mr *ibmr)
+{
+	struct rxe_odp *odp = to_rmr(ibmr)->odp;
+	struct nlattr *table;
+
+	if (!odp)
+		return 0;
+
+	table = nla_nest_start(msg, RDMA_NLDEV_ATTR_STAT_HWCOUNTERS);
+	if (!table)
+		return -EMSGSIZE;
+
+	if (rdma_nl_stat_hwcounter_entry(msg, "page_faults",
+					 atomic64_read(&odp->stats.faults)) ||
+	    rdma_nl_stat_hwcounter_entry(msg, "page_invalidations",
+					 atomic64_read(&odp->stats.invalidations)) ||
+	    rdma_nl_stat_hwcounter_entry(msg, "page_prefetch",
+					 atomic64_read(&odp->stats.prefetch))) {
+		nla_nest_cancel(msg, table);
+		return -EMSGSIZE;
+	}
+
+	nla_nest_end(msg, table);
+	return 0;
+}
+
 /* When the last reference on @mr is gone. */
 void rxe_odp_mr_cleanup(struct rxe_mr *mr)
 {
 	if (!mr->odp)
 		return;
 
-	rxe_odp_free(mr->odp);
+	rxe_odp_close(mr->odp);
+	rxe_odp_put(mr->odp);
 	mr->odp = NULL;
 }

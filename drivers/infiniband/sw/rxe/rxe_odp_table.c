@@ -53,6 +53,7 @@ static bool rxe_odp_invalidate(struct mmu_interval_notifier *notifier,
 	unsigned long first_index = rxe_odp_index(child, start);
 	unsigned long last_index = rxe_odp_index(child, last);
 	struct rxe_odp *odp = child->odp;
+	unsigned long total = 0;
 	bool emptied = false;
 	unsigned long *chunk;
 	unsigned long i;
@@ -75,14 +76,20 @@ static bool rxe_odp_invalidate(struct mmu_interval_notifier *notifier,
 		write_lock(&odp->lock);
 		gone = rxe_odp_clear(&chunk[from], to - from);
 		child->npages -= gone;
+		total += gone;
 		emptied |= gone && !child->npages;
 		write_unlock(&odp->lock);
 		if (mmu_notifier_range_blockable(range))
 			cond_resched();
 	}
 
+	if (total)
+		atomic64_add(total, &odp->stats.invalidations);
 	if (emptied)
 		rxe_odp_child_emptied(odp);
+
+	/* munmap() and the like tell nobody who waits for the page there. */
+	rxe_odp_kick(odp, start, last);
 	return true;
 }
 
@@ -222,6 +229,8 @@ const unsigned long *rxe_odp_table_next(struct rxe_odp *odp,
  * @va:		user virtual address
  * @length:	in bytes, not 0
  * @access:	RXE_ODP_READ or RXE_ODP_WRITE
+ * @missing:	where the address of the first page goes that is not known to allow
+ *		@access; may be NULL
  *
  * Context: @odp->lock is held. The pages may be used for as long as it is.
  * Return: The entry of the page at @va, from where rxe_odp_table_next() leads on,
@@ -229,7 +238,8 @@ const unsigned long *rxe_odp_table_next(struct rxe_odp *odp,
  */
 const unsigned long *rxe_odp_table_find(struct rxe_odp *odp, unsigned long va,
 					size_t length,
-					enum rxe_odp_access access)
+					enum rxe_odp_access access,
+					unsigned long *missing)
 {
 	const unsigned long *first = NULL, *entry = NULL;
 	unsigned long need = HMM_PFN_VALID;
@@ -240,8 +250,11 @@ const unsigned long *rxe_odp_table_find(struct rxe_odp *odp, unsigned long va,
 
 	for (page = PAGE_ALIGN_DOWN(va); page < va + length; page += PAGE_SIZE) {
 		entry = rxe_odp_table_next(odp, entry, page);
-		if (!entry || (*entry & need) != need)
+		if (!entry || (*entry & need) != need) {
+			if (missing)
+				*missing = page;
 			return NULL;
+		}
 		if (!first)
 			first = entry;
 	}
