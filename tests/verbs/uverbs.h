@@ -6,8 +6,10 @@
 #include <infiniband/verbs.h>
 #include <rdma/ib_user_ioctl_cmds.h>
 #include <rdma/ib_user_ioctl_verbs.h>
+#include <rdma/ib_user_verbs.h>
 #include <rdma/rdma_user_ioctl_cmds.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 /*
  * ibv_advise_mr() of many versions of rdma-core does not pass it on for rxe:
@@ -55,6 +57,37 @@ static inline int uverbs_advise_mr(struct ibv_pd *pd, uint64_t advice,
 	for (i = 0; i < 4; i++)
 		cmd.attrs[i].flags = UVERBS_ATTR_F_MANDATORY;
 	return ioctl(pd->context->cmd_fd, RDMA_VERBS_IOCTL, &cmd) ? errno : 0;
+}
+
+/* ibv_rereg_mr(), in the same way. The keys of rxe stay what they are. */
+static inline int uverbs_rereg_mr(struct ibv_mr *mr, int flags,
+				  struct ibv_pd *pd, void *addr, size_t length,
+				  unsigned int access)
+{
+	struct ib_uverbs_rereg_mr_resp response;
+	struct {
+		struct ib_uverbs_cmd_hdr hdr;
+		struct ib_uverbs_rereg_mr cmd;
+	} request = {
+		.hdr = {
+			.command = IB_USER_VERBS_CMD_REREG_MR,
+			.in_words = sizeof(request) / 4,
+			.out_words = sizeof(response) / 4,
+		},
+		.cmd = {
+			.response = (uintptr_t)&response,
+			.mr_handle = mr->handle,
+			.flags = flags,
+			.start = (uintptr_t)addr,
+			.hca_va = (uintptr_t)addr,
+			.length = length,
+			.pd_handle = pd ? pd->handle : 0,
+			.access_flags = access,
+		},
+	};
+
+	return write(mr->context->cmd_fd, &request, sizeof(request)) ==
+	       sizeof(request) ? 0 : errno;
 }
 
 #endif
