@@ -9,7 +9,7 @@ SHELL := /bin/bash
 
 build := $(CURDIR)/build
 tree = $(shell scripts/kernel-tree)
-groups := harness series hmm verbs matrix invalidate stress rdma perftest pyverbs
+groups := harness series hmm verbs fault matrix invalidate stress rdma perftest pyverbs
 # The group series boots no kernel, and some tests the stock one only, so another
 # kernel tells nothing new about them. On the debug kernel the kernel's own tests
 # of what the series does not change take long, and objects cannot be counted: it

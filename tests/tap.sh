@@ -4,7 +4,8 @@
 
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 mkdir -p "$project/build/tests"
-scratch=$(mktemp -d "$project/build/tests/${0##*/}-XXXXXX")
+# In a guest the project can only be read.
+scratch=$(mktemp -d "$project/build/tests/${0##*/}-XXXXXX" 2> /dev/null || mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 count=0
 

@@ -62,13 +62,16 @@ static inline int set_knob(const char *path, const char *value,
 	return 0;
 }
 
-/*
- * How often to do what is done @n times: a kernel that checks all it does is many
- * times slower, and each round shows more.
- */
+/* A kernel that checks all it does is many times slower. */
+static inline bool is_debug_kernel(void)
+{
+	return !access("/proc/lockdep_stats", F_OK);
+}
+
+/* How often to do what is done @n times: there each round shows more. */
 static inline int rounds(int n)
 {
-	return access("/proc/lockdep_stats", F_OK) ? n : (n + 3) / 4;
+	return is_debug_kernel() ? (n + 3) / 4 : n;
 }
 
 /* The first number in a file; -1 if there is none. */

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Accesses that wait for pages which nobody supplies, and everything that ends
+ * them: each at once.
+ */
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "lab.h"
+#include "machine.h"
+#include "uverbs.h"
+
+/*
+ * 100 ms, and an emulated CPU that has other things to do. What is late otherwise
+ * never comes.
+ */
+#define AT_ONCE		((is_debug_kernel() ? 5 : 1) * NSEC_PER_SEC)
+
+#define NEVER		(3600 * NSEC_PER_SEC)
+#define MANY		200
+
+/* What a process that is killed leaves behind, and gets back. */
+#define BULK		(64UL << 20)
+
+enum side { LOCAL, REMOTE };
+
+FIXTURE(cancel)
+{
+	struct lab lab;
+	struct mem *pinned, *absent;
+	struct rc_pair pair;
+	bool open;
+};
+
+FIXTURE_VARIANT(cancel)
+{
+	enum side side;
+	int pages;
+	enum ibv_wr_opcode opcode;
+};
+
+/* The requester waits, the responder, the completer. */
+FIXTURE_VARIANT_ADD(cancel, request_1)
+{
+	.side = LOCAL, .pages = 1, .opcode = IBV_WR_RDMA_WRITE,
+};
+
+FIXTURE_VARIANT_ADD(cancel, write_1)
+{
+	.side = REMOTE, .pages = 1, .opcode = IBV_WR_RDMA_WRITE,
+};
+
+FIXTURE_VARIANT_ADD(cancel, read_1)
+{
+	.side = REMOTE, .pages = 1, .opcode = IBV_WR_RDMA_READ,
+};
+
+FIXTURE_VARIANT_ADD(cancel, response_1)
+{
+	.side = LOCAL, .pages = 1, .opcode = IBV_WR_RDMA_READ,
+};
+
+FIXTURE_VARIANT_ADD(cancel, request_200)
+{
+	.side = LOCAL, .pages = MANY, .opcode = IBV_WR_RDMA_WRITE,
+};
+
+FIXTURE_VARIANT_ADD(cancel, write_200)
+{
+	.side = REMOTE, .pages = MANY, .opcode = IBV_WR_RDMA_WRITE,
+};
+
+FIXTURE_VARIANT_ADD(cancel, read_200)
+{
+	.side = REMOTE, .pages = MANY, .opcode = IBV_WR_RDMA_READ,
+};
+
+FIXTURE_VARIANT_ADD(cancel, response_200)
+{
+	.side = LOCAL, .pages = MANY, .opcode = IBV_WR_RDMA_READ,
+};
+
+/* Returns when all pages have been asked for, and the access still waits. */
+static int set_out(struct lab *lab, struct rc_pair *pair, struct mem **pinned,
+		   struct mem **absent, enum side side, int pages,
+		   enum ibv_wr_opcode opcode)
+{
+	uint64_t deadline;
+	struct rc_op op;
+	int err;
+
+	lab->page_latency_ns = NEVER;
+	*pinned = mem_new(lab, MEM_PINNED, pages, ACCESS_ALL);
+	*absent = *pinned ? mem_new(lab, MEM_UFFD, pages, ACCESS_ALL) : NULL;
+	if (!*absent)
+		return -EIO;
+	err = rc_pair_open(pair, &lab->dev, lab->pd, &rc_params_default,
+			   &lab->failure);
+	if (err)
+		return err;
+
+	op = mem_op(opcode, side == LOCAL ? *absent : *pinned, 0,
+		    side == LOCAL ? *pinned : *absent, 0,
+		    pages * lab->page_size);
+	err = rc_post(&pair->end[0], &op, &lab->failure);
+	if (err)
+		return err;
+
+	deadline = now_ns() + PATIENCE;
+	while (mem_messages(*absent) < (unsigned int)pages) {
+		if (now_ns() > deadline)
+			return fail(&lab->failure, 0,
+				    "%u of %d pages were asked for",
+				    mem_messages(*absent), pages);
+		usleep(1000);
+	}
+	return 0;
+}
+
+FIXTURE_SETUP(cancel)
+{
+	struct lab *lab = &self->lab;
+
+	DO(lab, lab_open(lab));
+	DO(lab, set_out(lab, &self->pair, &self->pinned, &self->absent,
+			variant->side, variant->pages, variant->opcode));
+	self->open = true;
+}
+
+static void close_pair(FIXTURE_DATA(cancel) *self)
+{
+	if (self->open)
+		rc_pair_close(&self->pair);
+	self->open = false;
+}
+
+FIXTURE_TEARDOWN(cancel)
+{
+	uint64_t begun = now_ns();
+
+	close_pair(self);
+	EXPECT_LT(now_ns() - begun, AT_ONCE);
+	lab_close(&self->lab);
+}
+
+/* One step, that has to be done at once. */
+#define AT_ONCE_DO(call) do { \
+	uint64_t begun_ = now_ns(); \
+	ASSERT_EQ(0, call); \
+	ASSERT_LT(now_ns() - begun_, AT_ONCE) TH_LOG(#call); \
+} while (0)
+
+/* What it ends with, for the requester. */
+static int ends_with(struct lab *lab, struct rc_pair *pair,
+		     enum ibv_wc_status status)
+{
+	struct ibv_wc wc;
+	int err;
+
+	err = rc_wait(&pair->end[0].send, &wc, now_ns() + AT_ONCE,
+		      &lab->failure);
+	if (err)
+		return err;
+	if (wc.status != status)
+		return fail(&lab->failure, 0, "completion: %s, and not %s",
+			    ibv_wc_status_str(wc.status),
+			    ibv_wc_status_str(status));
+	return 0;
+}
+
+static int to_state(struct ibv_qp *qp, enum ibv_qp_state state)
+{
+	struct ibv_qp_attr attr = { .qp_state = state };
+
+	return ibv_modify_qp(qp, &attr, IBV_QP_STATE);
+}
+
+/* --- the queue pair that waits, and its peer */
+
+TEST_F(cancel, destroy_requester)
+{
+	AT_ONCE_DO(ibv_destroy_qp(self->pair.end[0].qp));
+	self->pair.end[0].qp = NULL;
+}
+
+TEST_F(cancel, destroy_responder)
+{
+	AT_ONCE_DO(ibv_destroy_qp(self->pair.end[1].qp));
+	self->pair.end[1].qp = NULL;
+}
+
+TEST_F(cancel, error)
+{
+	struct lab *lab = &self->lab;
+
+	AT_ONCE_DO(to_state(self->pair.end[1].qp, IBV_QPS_ERR));
+	AT_ONCE_DO(to_state(self->pair.end[0].qp, IBV_QPS_ERR));
+	DO(lab, ends_with(lab, &self->pair, IBV_WC_WR_FLUSH_ERR));
+}
+
+TEST_F(cancel, reset)
+{
+	struct lab *lab = &self->lab;
+	struct rc_op op;
+
+	AT_ONCE_DO(to_state(self->pair.end[0].qp, IBV_QPS_RESET));
+	AT_ONCE_DO(to_state(self->pair.end[1].qp, IBV_QPS_RESET));
+
+	/* Nothing of it is left. */
+	DO(lab, rc_pair_reset(&self->pair, &rc_params_default, &lab->failure));
+	op = mem_op(IBV_WR_RDMA_WRITE, self->pinned, 0, self->pinned, 0, 64);
+	DO(lab, rc_post(&self->pair.end[0], &op, &lab->failure));
+	DO(lab, ends_with(lab, &self->pair, IBV_WC_SUCCESS));
+}
+
+/* --- the memory region */
+
+TEST_F(cancel, dereg)
+{
+	struct lab *lab = &self->lab;
+
+	AT_ONCE_DO(ibv_dereg_mr(self->absent->mr));
+	self->absent->mr = NULL;
+	DO(lab, ends_with(lab, &self->pair,
+			  variant->side == REMOTE ? IBV_WC_REM_ACCESS_ERR :
+						    IBV_WC_LOC_PROT_ERR));
+}
+
+TEST_F(cancel, rereg)
+{
+	/* Rights that the access does not need are what changes. */
+	AT_ONCE_DO(uverbs_rereg_mr(self->absent->mr, IBV_REREG_MR_CHANGE_ACCESS,
+				   NULL, NULL, 0,
+				   ACCESS_ALL | IBV_ACCESS_ON_DEMAND |
+				   IBV_ACCESS_MW_BIND));
+}
+
+TEST_F(cancel, munmap)
+{
+	struct lab *lab = &self->lab;
+
+	AT_ONCE_DO(munmap(self->absent->addr, self->absent->len));
+	self->absent->addr = MAP_FAILED;
+	DO(lab, ends_with(lab, &self->pair,
+			  variant->side == REMOTE ? IBV_WC_REM_ACCESS_ERR :
+						    IBV_WC_LOC_PROT_ERR));
+}
+
+TEST_F(cancel, mremap)
+{
+	struct lab *lab = &self->lab;
+	uint64_t begun = now_ns();
+	void *addr;
+
+	addr = mremap(self->absent->addr, self->absent->len, self->absent->len,
+		      MREMAP_MAYMOVE | MREMAP_FIXED,
+		      mmap(NULL, self->absent->len, PROT_NONE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	ASSERT_NE(MAP_FAILED, addr);
+	ASSERT_LT(now_ns() - begun, AT_ONCE);
+	self->absent->addr = addr;
+	DO(lab, ends_with(lab, &self->pair,
+			  variant->side == REMOTE ? IBV_WC_REM_ACCESS_ERR :
+						    IBV_WC_LOC_PROT_ERR));
+}
+
+/* The page source gives up: it closes its userfaultfd. */
+TEST_F(cancel, unregister)
+{
+	struct lab *lab = &self->lab;
+
+	page_source_stop(self->absent->source);
+	self->absent->source = NULL;
+	DO(lab, ends_with(lab, &self->pair, IBV_WC_SUCCESS));
+}
+
+/* The handler is asked again for what was thrown away before it was there. */
+TEST_F(cancel, dontneed)
+{
+	struct lab *lab = &self->lab;
+	unsigned int asked = mem_messages(self->absent);
+	uint64_t deadline = now_ns() + AT_ONCE;
+
+	AT_ONCE_DO(madvise(self->absent->addr, self->absent->len,
+			   MADV_DONTNEED));
+	while (mem_messages(self->absent) == asked && now_ns() < deadline)
+		usleep(1000);
+	ASSERT_LT(asked, mem_messages(self->absent));
+	page_source_stop(self->absent->source);
+	self->absent->source = NULL;
+	DO(lab, ends_with(lab, &self->pair, IBV_WC_SUCCESS));
+}
+
+/* --- the process */
+
+enum end { EXIT, EXEC, KILL };
+
+/*
+ * A process that has accesses waiting, and a lot of memory. What it was ready for
+ * is written to @ready; then it waits for its end.
+ */
+static void victim(int ready, int go, const FIXTURE_VARIANT(cancel) *variant,
+		   enum end end, bool held)
+{
+	struct mem *pinned, *absent;
+	struct lab lab;
+	struct rc_pair pair;
+	char *bulk, byte;
+	int err;
+
+	bulk = mmap(NULL, BULK, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	err = bulk == MAP_FAILED ? -ENOMEM : lab_open(&lab);
+	if (!err)
+		err = set_out(&lab, &pair, &pinned, &absent, variant->side,
+			      variant->pages, variant->opcode);
+	if (!err) {
+		memset(bulk, 1, BULK);
+		/* Another process has the userfaultfd, and does nothing. */
+		if (held && !fork()) {
+			prctl(PR_SET_PDEATHSIG, 0);
+			munmap(bulk, BULK);
+			byte = getpid() ? 2 : 0;
+			(void)!write(ready, &byte, 1);
+			(void)!read(go, &byte, 1);
+			_exit(0);
+		}
+	}
+	byte = !err;
+	if (err)
+		fprintf(stderr, "# %s\n", lab.failure.text);
+	if (!held || err)
+		(void)!write(ready, &byte, 1);
+	switch (end) {
+	case EXIT:
+		usleep(200000);
+		_exit(0);
+	case EXEC:
+		usleep(200000);
+		execl("/bin/true", "true", NULL);
+		_exit(1);
+	case KILL:
+		pause();
+	}
+}
+
+/* What is free, on the lists of the CPUs, too: those are long. */
+static long long free_memory(void)
+{
+	FILE *f = fopen("/proc/zoneinfo", "re");
+	long long pages, sum = 0;
+	char line[256];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, " nr_free_pages %lld", &pages) == 1 ||
+		    sscanf(line, " count: %lld", &pages) == 1)
+			sum += pages;
+	if (f)
+		fclose(f);
+	return sum * getpagesize();
+}
+
+static void process_ends(struct __test_metadata *_metadata,
+			 const FIXTURE_VARIANT(cancel) *variant, enum end end,
+			 bool held)
+{
+	int ready[2], go[2], status;
+	long long before;
+	uint64_t begun;
+	char byte = 0;
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe2(ready, O_CLOEXEC));
+	ASSERT_EQ(0, pipe2(go, O_CLOEXEC));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		close(go[1]);
+		victim(ready[1], go[0], variant, end, held);
+		_exit(1);
+	}
+	close(ready[1]);
+	ASSERT_EQ(1, read(ready[0], &byte, 1));
+	ASSERT_NE(0, byte);
+	before = free_memory();
+	begun = now_ns();
+	if (end == KILL)
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_LT(now_ns() - begun, AT_ONCE + NSEC_PER_SEC / 5)
+		TH_LOG("%lu ms", (now_ns() - begun) / NSEC_PER_MSEC);
+
+	/* The last reference to its memory may be dropped a little later. */
+	while (free_memory() - before < (long long)(BULK - BULK / 8) &&
+	       now_ns() - begun < 2 * AT_ONCE)
+		usleep(10000);
+	close(go[1]);
+	ASSERT_LE((long long)(BULK - BULK / 8), free_memory() - before);
+}
+
+TEST_F(cancel, exit)
+{
+	process_ends(_metadata, variant, EXIT, false);
+}
+
+TEST_F(cancel, exec)
+{
+	process_ends(_metadata, variant, EXEC, false);
+}
+
+TEST_F(cancel, kill)
+{
+	process_ends(_metadata, variant, KILL, false);
+}
+
+TEST_F(cancel, kill_uffd_held)
+{
+	process_ends(_metadata, variant, KILL, true);
+}
+
+TEST_HARNESS_MAIN
