@@ -143,7 +143,7 @@ static int supply(FIXTURE_DATA(scale) *self, size_t page)
 
 	memcpy(self->page, self->remote->image + at, size);
 	err = uffd_copy(self->uffd, self->remote->addr + at, self->page, size);
-	return err ? fail(&self->lab.failure, -err, "cannot supply") : 0;
+	return err ? fail(&self->lab.failure, -err, "cannot put page %zu in place", page) : 0;
 }
 
 static uint32_t next_random(FIXTURE_DATA(scale) *self)

@@ -23,11 +23,11 @@ TEST_F(odp, access)
 	struct ibv_mr *mr = self->remote->mr;
 
 	ASSERT_EQ(0, uverbs_rereg_mr(mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, NULL, 0,
-			   IBV_ACCESS_ON_DEMAND | IBV_ACCESS_REMOTE_READ));
+				     IBV_ACCESS_ON_DEMAND | IBV_ACCESS_REMOTE_READ));
 	DO(lab, refused(lab, IBV_WR_RDMA_WRITE, self->local, self->remote));
 	DO(lab, lab_read(lab, self->local, 0, self->remote, 0, 5000));
 	ASSERT_EQ(0, uverbs_rereg_mr(mr, IBV_REREG_MR_CHANGE_ACCESS, NULL, NULL, 0,
-			   IBV_ACCESS_ON_DEMAND | ACCESS_ALL));
+				     IBV_ACCESS_ON_DEMAND | ACCESS_ALL));
 	DO(lab, lab_write(lab, self->local, 0, self->remote, 7, 9000));
 	CHECK_BYTES();
 }
@@ -39,10 +39,10 @@ TEST_F(odp, protection_domain)
 
 	ASSERT_NE(NULL, pd);
 	ASSERT_EQ(0, uverbs_rereg_mr(self->remote->mr, IBV_REREG_MR_CHANGE_PD, pd,
-			   NULL, 0, 0));
+				     NULL, 0, 0));
 	DO(lab, refused(lab, IBV_WR_RDMA_READ, self->local, self->remote));
 	ASSERT_EQ(0, uverbs_rereg_mr(self->remote->mr, IBV_REREG_MR_CHANGE_PD,
-			   lab->pd, NULL, 0, 0));
+				     lab->pd, NULL, 0, 0));
 	DO(lab, lab_write(lab, self->local, 0, self->remote, 7, 9000));
 	CHECK_BYTES();
 	EXPECT_EQ(0, ibv_dealloc_pd(pd));
@@ -55,10 +55,10 @@ TEST_F(odp, out_and_into)
 
 	EXPECT_EQ(EOPNOTSUPP,
 		  uverbs_rereg_mr(self->remote->mr, IBV_REREG_MR_CHANGE_ACCESS, NULL,
-			NULL, 0, ACCESS_ALL));
+				  NULL, 0, ACCESS_ALL));
 	EXPECT_EQ(EOPNOTSUPP,
 		  uverbs_rereg_mr(self->local->mr, IBV_REREG_MR_CHANGE_ACCESS, NULL,
-			NULL, 0, ACCESS_ALL | IBV_ACCESS_ON_DEMAND));
+				  NULL, 0, ACCESS_ALL | IBV_ACCESS_ON_DEMAND));
 	DO(lab, lab_write(lab, self->local, 0, self->remote, 7, 9000));
 	DO(lab, lab_read(lab, self->local, 20000, self->remote, 12345, 9000));
 	CHECK_BYTES();
@@ -70,7 +70,7 @@ TEST_F(odp, translation)
 
 	EXPECT_EQ(EOPNOTSUPP,
 		  uverbs_rereg_mr(self->remote->mr, IBV_REREG_MR_CHANGE_TRANSLATION,
-			NULL, self->local->addr, self->len, 0));
+				  NULL, self->local->addr, self->len, 0));
 	DO(lab, lab_write(lab, self->local, 0, self->remote, 7, 9000));
 	CHECK_BYTES();
 }
