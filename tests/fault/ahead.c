@@ -184,13 +184,13 @@ TEST_F_TIMEOUT(ahead, cold_transfer, 300)
 		TH_LOG("cold / threads: %.2f", transfer / cpu);
 		TH_LOG("cold / (one page + resident): %.2f",
 		       transfer / (one + resident));
-		EXPECT_LE(transfer, 1.5 * cpu);
+		EXPECT_LE((int)(transfer * 100 / cpu), 150);
 	} else {
 		TH_LOG("cold / (thread + resident): %.2f",
 		       transfer / (cpu + resident));
 		TH_LOG("cold / the larger of them: %.2f",
 		       transfer / (cpu > resident ? cpu : resident));
-		EXPECT_LE(transfer, 1.25 * (cpu + resident));
+		EXPECT_LE((int)(transfer * 100 / (cpu + resident)), 125);
 	}
 }
 
