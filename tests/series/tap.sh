@@ -32,5 +32,7 @@ copy_project() {
 touched_files() {
 	local tree
 	tree=$("$project/scripts/kernel-tree")
-	git -C "$tree" diff --name-only base "$(awk '$1 == "head" { print $2 }' "$tree/.git/rxe-uffd")"
+	# Also what a later patch puts back as it was.
+	git -C "$tree" log --format= --name-only \
+		base.."$(awk '$1 == "head" { print $2 }' "$tree/.git/rxe-uffd")" | sort -u
 }
