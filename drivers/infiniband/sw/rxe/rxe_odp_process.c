@@ -7,6 +7,7 @@
 
 #include <linux/mutex.h>
 #include <linux/sched/mm.h>
+#include <linux/wait.h>
 
 #include "rxe.h"
 
@@ -18,6 +19,7 @@
 
 static LIST_HEAD(rxe_odp_processes);
 static DEFINE_MUTEX(rxe_odp_processes_lock);
+static DECLARE_WAIT_QUEUE_HEAD(rxe_odp_no_process);
 
 /* Frees them, which no worker of theirs can do. */
 static struct workqueue_struct *rxe_odp_reaper;
@@ -102,8 +104,10 @@ void rxe_odp_process_put(struct rxe_odp_process *process)
 		return;
 
 	list_del(&process->entry);
-	mutex_unlock(&rxe_odp_processes_lock);
 	queue_work(rxe_odp_reaper, &process->free);
+	if (list_empty(&rxe_odp_processes))
+		wake_up(&rxe_odp_no_process);
+	mutex_unlock(&rxe_odp_processes_lock);
 }
 
 int rxe_odp_init(void)
@@ -112,8 +116,12 @@ int rxe_odp_init(void)
 	return rxe_odp_reaper ? 0 : -ENOMEM;
 }
 
-/* After the last memory region is gone. */
+/* After the last memory region is gone. Page faults of it may still be running. */
 void rxe_odp_exit(void)
 {
+	wait_event(rxe_odp_no_process, list_empty(&rxe_odp_processes));
+	/* Whoever made it empty is done with what goes with this module. */
+	mutex_lock(&rxe_odp_processes_lock);
+	mutex_unlock(&rxe_odp_processes_lock);
 	destroy_workqueue(rxe_odp_reaper);
 }
