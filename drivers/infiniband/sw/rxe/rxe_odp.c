@@ -376,21 +376,30 @@ int rxe_odp_flush_pmem_iova(struct rxe_mr *mr, u64 iova, u64 length,
 		struct rxe_odp_vma vma;
 
 		err = rxe_odp_find_vma(odp, va, end, &vma);
-		if (err == -EFAULT && all)
-			return 0;
+		if (err == -EFAULT && all) {
+			err = 0;
+			break;
+		}
 		if (!err && vma.start > va && !all)
 			err = -EFAULT;
 		if (!err && vma.dax) {
 			va = vma.start;
 			err = rxe_odp_flush_dax(odp, &va, vma.end, park);
 		}
-		if (err == -EIOCBQUEUED)
+		if (err == -EIOCBQUEUED) {
 			park->flushed = va - start;
-		if (err)
 			return err;
+		}
+		if (err)
+			break;
 		va = vma.end;
 		cond_resched();
 	}
 
-	return 0;
+	/* What comes next starts at its own beginning. */
+	if (park) {
+		park->waited = false;
+		park->flushed = 0;
+	}
+	return err;
 }

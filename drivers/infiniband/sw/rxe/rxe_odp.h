@@ -234,6 +234,8 @@ void rxe_odp_park_advance(struct rxe_odp *odp, struct rxe_odp_park *park,
 int rxe_odp_prefetch(struct rxe_odp *odp, unsigned long va, unsigned long end,
 		     enum rxe_odp_access access);
 void rxe_odp_kick(struct rxe_odp *odp, unsigned long start, unsigned long last);
+bool rxe_odp_is_pending(struct rxe_odp *odp, unsigned long start,
+			unsigned long last);
 void rxe_odp_close(struct rxe_odp *odp);
 
 /* rxe_odp_process.c */

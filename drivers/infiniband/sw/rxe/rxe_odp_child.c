@@ -4,8 +4,8 @@
  * or, for "implicit ODP", the whole address space, as many as are in use.
  *
  *	none -> there	rxe_odp_child_create(), by the fault that wants it
- *	there -> none	rxe_odp_reclaim(), in a worker, when it has no entries and
- *			no users; or with the memory region
+ *	there -> none	rxe_odp_reclaim(), in a worker, when it has no entries, no
+ *			users and no page fault pending; or with the memory region
  */
 
 #include <linux/sched/mm.h>
@@ -142,7 +142,11 @@ static void rxe_odp_reclaim(struct work_struct *work)
 
 		/* Whoever looks it up holds the lock. */
 		write_lock(&odp->lock);
-		idle = !child->users && !child->npages;
+		/* The notifier has to tell those that wait what becomes of the page. */
+		idle = !child->users && !child->npages &&
+		       !rxe_odp_is_pending(odp,
+					   child->notifier.interval_tree.start,
+					   child->notifier.interval_tree.last);
 		if (idle)
 			xa_erase(&odp->children, i);
 		write_unlock(&odp->lock);

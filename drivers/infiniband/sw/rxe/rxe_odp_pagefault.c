@@ -279,6 +279,25 @@ void rxe_odp_kick(struct rxe_odp *odp, unsigned long start, unsigned long last)
 	spin_unlock(&odp->faults_lock);
 }
 
+/**
+ * rxe_odp_is_pending - does anybody wait for a page?
+ * @odp:	the memory region
+ * @start:	user virtual address of the first byte
+ * @last:	that of the last byte
+ *
+ * Context: takes @odp->faults_lock.
+ */
+bool rxe_odp_is_pending(struct rxe_odp *odp, unsigned long start,
+			unsigned long last)
+{
+	bool pending;
+
+	spin_lock(&odp->faults_lock);
+	pending = interval_tree_iter_first(&odp->pagefaults, start, last);
+	spin_unlock(&odp->faults_lock);
+	return pending;
+}
+
 static void rxe_odp_ahead_put(struct rxe_odp_ahead *ahead)
 {
 	if (!refcount_dec_and_test(&ahead->refs))
@@ -568,7 +587,7 @@ int rxe_odp_park(struct rxe_odp *odp, struct rxe_odp_park *park,
 	int err = park->err;
 
 	park->err = 0;
-	if (err && park->asked == odp && park->va == va &&
+	if (err && park->waited_in == odp && park->va == va &&
 	    park->access == access)
 		return err;
 
@@ -584,6 +603,7 @@ int rxe_odp_park(struct rxe_odp *odp, struct rxe_odp_park *park,
 
 	rxe_odp_get(odp);
 	park->odp = odp;
+	park->waited_in = odp;
 	park->va = va;
 	park->access = access;
 	park->waited = true;

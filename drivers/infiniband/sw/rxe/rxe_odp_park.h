@@ -27,7 +27,9 @@ struct rxe_task;
  * @entry:	in @pagefault->parks
  * @odp:	where @pagefault is, with a reference: from rxe_odp_park() to
  *		rxe_odp_unpark()
- * @va:		the page that was waited for last
+ * @waited_in:	the memory region of the page that was waited for last, only to be
+ *		compared
+ * @va:		the page
  * @access:	for what
  * @err:	what its page fault has ended with
  * @waited:	the access has waited, and was not repeated since
@@ -48,6 +50,7 @@ struct rxe_odp_park {
 	struct rxe_odp_pagefault	*pagefault;
 	struct list_head		entry;
 	struct rxe_odp			*odp;
+	const struct rxe_odp		*waited_in;
 	unsigned long			va;
 	int				access;
 	int				err;
