@@ -329,12 +329,18 @@ static bool rxe_odp_ahead_starves(struct rxe_odp_ahead *ahead)
 /* One page, if nobody asks for it already. */
 static int rxe_odp_ahead_page(struct rxe_odp_ahead *ahead, unsigned long va)
 {
+	/*
+	 * A page that is there and may not be written waits for the write itself:
+	 * whoever protects it wants to know of writes, not of intentions.
+	 */
+	enum rxe_odp_access there = ahead->prefetch ? ahead->access :
+						      RXE_ODP_READ;
 	struct rxe_odp *odp = ahead->odp;
 	struct rxe_odp_pagefault *pf;
 	bool wanted;
 
 	read_lock(&odp->lock);
-	wanted = !rxe_odp_table_find(odp, va, PAGE_SIZE, ahead->access, NULL);
+	wanted = !rxe_odp_table_find(odp, va, PAGE_SIZE, there, NULL);
 	read_unlock(&odp->lock);
 	if (wanted) {
 		spin_lock(&odp->faults_lock);
