@@ -11,7 +11,7 @@
  * answer, an invalidation of its page, the end of the memory region - does no more
  * than to have it run again, and each run finds out what is true now:
  *
- *	none -> pending		rxe_odp_pagefault_get(), by an operation that misses
+ *	none -> pending		rxe_odp_pagefault_add(), by an operation that misses
  *				the page, or ahead of one
  *	pending -> pending	rxe_odp_pagefault_run(): userfaultfd has to serve it,
  *				its handler was told
@@ -19,7 +19,7 @@
  *				there is an error; or the memory region is gone
  *
  *	what			who			under
- *	in odp->pagefaults,	rxe_odp_pagefault_get(),	odp->faults_lock
+ *	in odp->pagefaults,	rxe_odp_pagefault_add(),	odp->faults_lock
  *	 @parks			rxe_odp_pagefault_end(),
  *				rxe_odp_park(), _unpark()
  *	@waiter, @ended		rxe_odp_pagefault_run()	@running
@@ -239,10 +239,7 @@ static struct rxe_odp_pagefault *rxe_odp_pagefault_alloc(struct rxe_odp *odp,
 	return pf;
 }
 
-/*
- * Takes the place of @va if none is pending there. There must be none if it is to be
- * used: the caller holds faults_lock from the look on.
- */
+/* None is pending at its address: the caller holds faults_lock since it looked. */
 static void rxe_odp_pagefault_add(struct rxe_odp_pagefault *pf)
 {
 	struct rxe_odp *odp = pf->odp;

@@ -83,18 +83,18 @@ static inline bool rxe_odp_parked(const struct rxe_odp_park *park)
 
 void rxe_odp_ask_no_more(struct rxe_odp_park *park);
 
-/* Another operation starts. What the one before has asked for is not its own. */
-static inline void rxe_odp_park_begin(struct rxe_odp_park *park)
-{
-	if (!park->waited && park->asked)
-		rxe_odp_ask_no_more(park);
-}
-
-/* It has got all that it wanted. */
+/* An operation has got all that it wanted. */
 static inline void rxe_odp_park_end(struct rxe_odp_park *park)
 {
 	if (park->asked)
 		rxe_odp_ask_no_more(park);
+}
+
+/* Another one starts. What the one before has asked for is not its own. */
+static inline void rxe_odp_park_begin(struct rxe_odp_park *park)
+{
+	if (!park->waited)
+		rxe_odp_park_end(park);
 }
 
 bool rxe_odp_unpark(struct rxe_odp_park *park);
