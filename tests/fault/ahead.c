@@ -9,6 +9,7 @@
 
 #include "kselftest_harness.h"
 #include "lab.h"
+#include "samples.h"
 
 #define PAGES	512
 #define TURNS	5
@@ -18,7 +19,7 @@ FIXTURE(ahead)
 {
 	struct lab lab;
 	struct mem *local, *cold, *warm;
-	uint64_t cpu[TURNS], one[TURNS], resident[TURNS], transfer[TURNS];
+	struct samples cpu, one, resident, transfer;
 };
 
 FIXTURE_VARIANT(ahead)
@@ -70,6 +71,10 @@ FIXTURE_SETUP(ahead)
 
 FIXTURE_TEARDOWN(ahead)
 {
+	samples_free(&self->cpu);
+	samples_free(&self->one);
+	samples_free(&self->resident);
+	samples_free(&self->transfer);
 	lab_close(&self->lab);
 }
 
@@ -100,7 +105,7 @@ static void *touch(void *arg)
 
 /* All pages, each by one of @threads, side by side. */
 static int touch_all(struct lab *lab, struct mem *mem, int threads, bool write,
-		     uint64_t *took)
+		     struct samples *took)
 {
 	struct toucher touchers[THREADS];
 	uint64_t begun = now_ns();
@@ -120,12 +125,11 @@ static int touch_all(struct lab *lab, struct mem *mem, int threads, bool write,
 	}
 	for (i = 0; i < threads; i++)
 		pthread_join(touchers[i].thread, NULL);
-	*took = now_ns() - begun;
-	return 0;
+	return samples_add(took, now_ns() - begun);
 }
 
 static int move(struct lab *lab, enum ibv_wr_opcode opcode, struct mem *local,
-		struct mem *mem, uint64_t *took)
+		struct mem *mem, struct samples *took)
 {
 	uint64_t begun = now_ns();
 	int err;
@@ -134,21 +138,12 @@ static int move(struct lab *lab, enum ibv_wr_opcode opcode, struct mem *local,
 		err = lab_read(lab, local, 0, mem, 0, mem->len);
 	else
 		err = lab_write(lab, local, 0, mem, 0, mem->len);
-	*took = now_ns() - begun;
-	return err;
+	return err ?: samples_add(took, now_ns() - begun);
 }
 
-static int by_size(const void *a, const void *b)
+static double median_ms(struct samples *samples)
 {
-	const uint64_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-static double median_ms(uint64_t *values)
-{
-	qsort(values, TURNS, sizeof(*values), by_size);
-	return values[TURNS / 2] / 1e6;
+	return samples_percentile(samples, 50) / 1e6;
 }
 
 TEST_F_TIMEOUT(ahead, cold_transfer, 300)
@@ -161,23 +156,23 @@ TEST_F_TIMEOUT(ahead, cold_transfer, 300)
 	for (i = 0; i < TURNS; i++) {
 		DO(lab, mem_drop(lab, self->cold, 0, PAGES));
 		DO(lab, touch_all(lab, self->cold, variant->threads, write,
-				  &self->cpu[i]));
+				  &self->cpu));
 		DO(lab, move(lab, variant->opcode, self->local, self->warm,
-			     &self->resident[i]));
+			     &self->resident));
 		DO(lab, mem_drop(lab, self->cold, 0, PAGES));
 		DO(lab, move(lab, variant->opcode, self->local, self->cold,
-			     &self->transfer[i]));
+			     &self->transfer));
 		DO(lab, mem_check(lab, self->cold, "cold"));
 		DO(lab, mem_check(lab, self->local, "local"));
 
 		/* What one page takes, of those that wait for nothing else. */
 		DO(lab, mem_drop(lab, self->cold, 0, 1));
-		DO(lab, touch_all(lab, self->cold, 1, write, &self->one[i]));
+		DO(lab, touch_all(lab, self->cold, 1, write, &self->one));
 	}
-	cpu = median_ms(self->cpu);
-	one = median_ms(self->one);
-	resident = median_ms(self->resident);
-	transfer = median_ms(self->transfer);
+	cpu = median_ms(&self->cpu);
+	one = median_ms(&self->one);
+	resident = median_ms(&self->resident);
+	transfer = median_ms(&self->transfer);
 	TH_LOG("cold %.1f ms, %d threads %.1f ms, resident %.1f ms, one page %.1f ms",
 	       transfer, variant->threads, cpu, resident, one);
 	if (variant->threads > 1) {
