@@ -9,6 +9,7 @@
 
 #include "kselftest_harness.h"
 #include "lab.h"
+#include "samples.h"
 
 /* A thousand accesses each way, in turn: other load of the machine comes and goes. */
 #define TURNS		50
@@ -101,56 +102,50 @@ static int go_on(FIXTURE_DATA(isolation) *self)
 	return 0;
 }
 
-static int by_size(const void *a, const void *b)
+static double median_us(struct samples *samples)
 {
-	const double *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-static double median(double *values, int n)
-{
-	qsort(values, n, sizeof(*values), by_size);
-	return values[n / 2];
+	return samples_percentile(samples, 50) / 1e3;
 }
 
 /* The median of what some accesses took. */
 static int time_accesses(struct lab *lab, struct mem *local, struct mem *mem,
 			 double *us)
 {
-	double took[ACCESSES];
-	int i, err;
+	struct samples took = { 0 };
+	int i, err = 0;
 
-	for (i = 0; i < ACCESSES; i++) {
+	for (i = 0; !err && i < ACCESSES; i++) {
 		uint64_t begun = now_ns();
 
-		err = lab_write(lab, local, 0, mem, 0, 64);
-		if (err)
-			return err;
-		took[i] = (now_ns() - begun) / 1e3;
+		err = lab_write(lab, local, 0, mem, 0, 64) ?:
+		      samples_add(&took, now_ns() - begun);
 	}
-	*us = median(took, ACCESSES);
-	return 0;
+	*us = median_us(&took);
+	samples_free(&took);
+	return err;
 }
 
 static void compare(struct __test_metadata *_metadata,
 		    FIXTURE_DATA(isolation) *self, struct mem *mem)
 {
-	double ratios[TURNS], without[TURNS], with, ratio;
+	struct samples permille = { 0 };
 	struct lab *lab = &self->lab;
+	double with, without;
+	uint64_t ratio;
 	int i;
 
 	for (i = 0; i < TURNS; i++) {
-		DO(lab, time_accesses(lab, self->local, mem, &without[i]));
+		DO(lab, time_accesses(lab, self->local, mem, &without));
 		DO(lab, stall(self));
 		DO(lab, time_accesses(lab, self->local, mem, &with));
 		DO(lab, go_on(self));
-		ratios[i] = with / without[i];
+		ASSERT_EQ(0, samples_add(&permille, 1000 * with / without));
 	}
-	ratio = median(ratios, TURNS);
-	TH_LOG("with a stalled QP / without: %.2f (%.0f us)", ratio,
-	       median(without, TURNS));
-	ASSERT_LE((int)(ratio * 100), 120);
+	ratio = samples_percentile(&permille, 50);
+	samples_free(&permille);
+	TH_LOG("with a stalled QP / without: %.2f (%.0f us)", ratio / 1e3,
+	       without);
+	ASSERT_LE(ratio, 1200);
 }
 
 TEST_F_TIMEOUT(isolation, another_region, 300)
@@ -195,17 +190,17 @@ out:
 }
 
 static int time_faults(struct lab *lab, struct mem *local, struct mem *absent,
-		       double *took, int n)
+		       struct samples *took, int n)
 {
 	int i, err;
 
 	for (i = 0; i < n; i++) {
 		uint64_t begun = now_ns();
 
-		err = lab_read(lab, local, 0, absent, i * lab->page_size, 64);
+		err = lab_read(lab, local, 0, absent, i * lab->page_size, 64) ?:
+		      samples_add(took, now_ns() - begun);
 		if (err)
 			return err;
-		took[i] = (now_ns() - begun) / 1e3;
 	}
 	return mem_drop(lab, absent, 0, n);
 }
@@ -213,7 +208,7 @@ static int time_faults(struct lab *lab, struct mem *local, struct mem *absent,
 /* The first of 64 processes leaves all that it may ask for without an answer. */
 TEST_F_TIMEOUT(isolation, processes, 300)
 {
-	static double took[2][PROCESS_TURNS * FAULTS];
+	struct samples took[2] = { 0 };
 	struct lab *lab = &self->lab;
 	struct mem *absent;
 	double ratio;
@@ -240,7 +235,7 @@ TEST_F_TIMEOUT(isolation, processes, 300)
 			ASSERT_EQ(1, byte);
 		}
 		DO(lab, time_faults(lab, self->local, absent,
-				    took[silent] + turn / 2 * FAULTS, FAULTS));
+				    &took[silent], FAULTS));
 		close(go[0]);
 		close(go[1]);
 		close(ready[0]);
@@ -248,10 +243,11 @@ TEST_F_TIMEOUT(isolation, processes, 300)
 		while (wait(NULL) > 0)
 			;
 	}
-	ratio = median(took[1], PROCESS_TURNS * FAULTS) /
-		median(took[0], PROCESS_TURNS * FAULTS);
+	ratio = median_us(&took[1]) / median_us(&took[0]);
 	TH_LOG("faults beside a silent process / beside others: %.2f (%.0f us)",
-	       ratio, median(took[0], PROCESS_TURNS * FAULTS));
+	       ratio, median_us(&took[0]));
+	samples_free(&took[0]);
+	samples_free(&took[1]);
 	ASSERT_LE((int)(ratio * 100), 150);
 }
 
