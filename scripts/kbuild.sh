@@ -3,7 +3,7 @@
 # How this project runs the kernel's make. A kernel is built in a place of its own
 # (build/kernel and its like): links to what is in its tree, and the folder obj.
 # Kbuild then names all files relative to obj, the same for every kernel, and so
-# what one has compiled can be handed to another.
+# what one has compiled can be handed to another, or found by ccache later.
 
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -18,10 +18,12 @@ kbuild_place() {
 kbuild() {
 	local place=$1
 	shift
-	# Nothing of who builds, when and where gets into the image.
+	# Nothing of who builds, when and where gets into the image. No CCACHE_DEPEND: it
+	# would not see the files that assembler code includes (.incbin).
 	KBUILD_BUILD_TIMESTAMP='2026-01-01' KBUILD_BUILD_VERSION=1 \
 	KBUILD_BUILD_USER=rxe-uffd KBUILD_BUILD_HOST=localhost \
-		make -C "$place" O="$place/obj" -j"$(nproc)" "$@"
+	CCACHE_DIR=$cache/ccache CCACHE_MAXSIZE=3G CCACHE_NOHASHDIR=1 \
+		make -C "$place" O="$place/obj" -j"$(nproc)" CC='ccache gcc' HOSTCC='ccache gcc' "$@"
 }
 
 # kbuild_note TREE PLACE: remembers, before a build of a patched TREE, which files
