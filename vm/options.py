@@ -43,7 +43,7 @@ COMMAND itself ends with one of them, a line says that.
 
 environment:
   RXE_UFFD_KERNEL=IMAGE and DEBUG=1 do what --kernel and --debug do, where
-  neither option is given.
+  neither option is given. RXE_UFFD_ALLOW_REPORT=REGEX is one --allow-report more.
 
 With --accel auto KVM is used only where a short boot has proved it. The
 answer is kept in a file kvm-* in ${XDG_CACHE_HOME:-~/.cache}/rxe-uffd;
@@ -184,6 +184,9 @@ def parse(arguments):
         arguments, command = arguments[:at], arguments[at + 1:]
         if not command:
             fail("no COMMAND after -- (for a shell leave the -- away)")
+    allowed = os.environ.get("RXE_UFFD_ALLOW_REPORT")
+    if allowed:
+        arguments = ["--allow-report", allowed, *arguments]
     settings, rest = _parser().parse_known_args(arguments)
     if rest:
         word = rest[0]
