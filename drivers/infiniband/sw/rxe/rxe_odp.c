@@ -157,8 +157,8 @@ int rxe_odp_mr_copy(struct rxe_mr *mr, u64 iova, void *addr, int length,
  *
  * Context: Process context of @park->task, without locks, may sleep for memory. On
  * RESPST_NONE the lock of the memory region is held.
- * Return: RESPST_NONE, RESPST_PARKED, RESPST_ERR_RKEY_VIOLATION or
- * RESPST_ERR_MISALIGNED_ATOMIC.
+ * Return: RESPST_NONE, RESPST_ERR_MISALIGNED_ATOMIC, or as rxe_odp_resp_state(),
+ * RESPST_ERR_RKEY_VIOLATION otherwise.
  */
 static enum resp_states rxe_odp_lock_u64(struct rxe_mr *mr, u64 iova,
 					 u64 **word, struct rxe_odp_park *park)
@@ -188,8 +188,8 @@ static enum resp_states rxe_odp_lock_u64(struct rxe_mr *mr, u64 iova,
 	entry = rxe_odp_lock_range(mr->odp, va, sizeof(**word), RXE_ODP_WRITE,
 				   park, sizeof(**word));
 	if (IS_ERR(entry))
-		return PTR_ERR(entry) == -EIOCBQUEUED ?
-			RESPST_PARKED : RESPST_ERR_RKEY_VIOLATION;
+		return rxe_odp_resp_state(PTR_ERR(entry),
+					  RESPST_ERR_RKEY_VIOLATION);
 
 	page = hmm_pfn_to_page(*entry);
 	rxe_odp_mark_dirty(page);
@@ -215,7 +215,7 @@ static void rxe_odp_unlock_u64(struct rxe_mr *mr, u64 *word)
  *
  * Context: As rxe_odp_mr_copy().
  * Return: RESPST_NONE; or nothing was done, and it is RESPST_PARKED,
- * RESPST_ERR_RKEY_VIOLATION or RESPST_ERR_MISALIGNED_ATOMIC.
+ * RESPST_ERR_PARKED, RESPST_ERR_RKEY_VIOLATION or RESPST_ERR_MISALIGNED_ATOMIC.
  */
 enum resp_states rxe_odp_atomic_op(struct rxe_mr *mr, u64 iova, int opcode,
 				   u64 compare, u64 swap_add, u64 *orig_val,

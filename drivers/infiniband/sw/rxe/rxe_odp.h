@@ -16,6 +16,23 @@
 #ifndef RXE_ODP_H
 #define RXE_ODP_H
 
+/*
+ * What becomes of a request when memory could not be accessed: it is handled anew
+ * when the page is there, or comes again later when there is no memory to wait with.
+ */
+static inline enum resp_states rxe_odp_resp_state(int err,
+						  enum resp_states otherwise)
+{
+	switch (err) {
+	case -EIOCBQUEUED:
+		return RESPST_PARKED;
+	case -ENOMEM:
+		return RESPST_ERR_PARKED;
+	default:
+		return otherwise;
+	}
+}
+
 #ifdef CONFIG_RDMA_RXE_ODP
 
 #include <linux/bits.h>

@@ -47,8 +47,11 @@
  */
 #define RXE_ODP_AHEAD_PENDING	8192
 
-/* And before those that an operation needs fail. */
+/* And before those that an operation needs fail for lack of memory. */
 #define RXE_ODP_MAX_PENDING	65536
+
+/* As many are kicked without letting anybody else at the lock. */
+#define RXE_ODP_KICKED_LOCKED	256
 
 struct rxe_odp_pagefault {
 	struct interval_tree_node	node;
@@ -266,14 +269,22 @@ static void rxe_odp_pagefault_add(struct rxe_odp_pagefault *pf)
 void rxe_odp_kick(struct rxe_odp *odp, unsigned long start, unsigned long last)
 {
 	struct interval_tree_node *node;
+	int kicked;
 
-	spin_lock(&odp->faults_lock);
-	for (node = interval_tree_iter_first(&odp->pagefaults, start, last); node;
-	     node = interval_tree_iter_next(node, start, last))
-		rxe_odp_pagefault_kick(container_of(node,
-						    struct rxe_odp_pagefault,
-						    node));
-	spin_unlock(&odp->faults_lock);
+	do {
+		kicked = 0;
+		spin_lock(&odp->faults_lock);
+		node = interval_tree_iter_first(&odp->pagefaults, start, last);
+		while (node && kicked++ < RXE_ODP_KICKED_LOCKED) {
+			rxe_odp_pagefault_kick(container_of(node,
+							    struct rxe_odp_pagefault,
+							    node));
+			/* What is added behind us needs no kick. */
+			start = node->last + 1;
+			node = interval_tree_iter_next(node, start, last);
+		}
+		spin_unlock(&odp->faults_lock);
+	} while (node);
 }
 
 /**
@@ -367,37 +378,48 @@ static int rxe_odp_ahead_page(struct rxe_odp_ahead *ahead, unsigned long va)
 	return 0;
 }
 
+/* As many as are looked at together. Return: whether there are more. */
+static bool rxe_odp_ahead_some(struct rxe_odp_ahead *ahead)
+{
+	unsigned long step, stop, va;
+
+	stop = rxe_odp_snapshot(ahead->odp, ahead->va, ahead->end, &step);
+	if (!stop)
+		return false;
+
+	for (va = ahead->va; va < stop; va = ALIGN_DOWN(va, step) + step) {
+		if (ahead->access == RXE_ODP_SNAPSHOT)
+			break;
+		if (rxe_odp_ahead_page(ahead, va))
+			return false;
+		cond_resched();
+	}
+	WRITE_ONCE(ahead->va, max(stop, va));
+	return ahead->va < ahead->end;
+}
+
 static void rxe_odp_ahead_work(struct work_struct *work)
 {
 	struct rxe_odp_ahead *ahead = container_of(work, struct rxe_odp_ahead,
 						   work);
 	struct rxe_odp *odp = ahead->odp;
 	struct rxe_odp_memcg memcg;
+	bool more;
+
+	if (READ_ONCE(odp->closed) || READ_ONCE(ahead->cancelled))
+		goto out;
+	if (rxe_odp_ahead_starves(ahead))
+		return;
 
 	rxe_odp_charge(odp, &memcg);
-	while (ahead->va < ahead->end && !READ_ONCE(odp->closed) &&
-	       !READ_ONCE(ahead->cancelled)) {
-		unsigned long step, stop, va;
-
-		if (rxe_odp_ahead_starves(ahead)) {
-			rxe_odp_uncharge(&memcg);
-			return;
-		}
-
-		stop = rxe_odp_snapshot(odp, ahead->va, ahead->end, &step);
-		if (!stop)
-			break;
-		for (va = ahead->va; va < stop; va = ALIGN_DOWN(va, step) + step) {
-			if (ahead->access == RXE_ODP_SNAPSHOT)
-				break;
-			if (rxe_odp_ahead_page(ahead, va))
-				goto out;
-			cond_resched();
-		}
-		WRITE_ONCE(ahead->va, max(stop, va));
+	more = rxe_odp_ahead_some(ahead);
+	rxe_odp_uncharge(&memcg);
+	if (more) {
+		/* Behind the page faults that came meanwhile. */
+		queue_work(odp->process->workers, &ahead->work);
+		return;
 	}
 out:
-	rxe_odp_uncharge(&memcg);
 	rxe_odp_feed(odp->process);
 	rxe_odp_ahead_put(ahead);
 }
