@@ -7,6 +7,7 @@
 
 #include "kselftest_harness.h"
 #include "lab.h"
+#include "machine.h"
 #include "rawq.h"
 
 FIXTURE(rings)
@@ -39,23 +40,6 @@ FIXTURE_TEARDOWN(rings)
 	lab_close(&self->lab);
 }
 
-static int sent_packets(struct lab *lab, uint64_t *value)
-{
-	char path[256];
-	FILE *f;
-	int n;
-
-	snprintf(path, sizeof(path),
-		 "/sys/class/infiniband/%s/ports/1/hw_counters/sent_pkts",
-		 rdma_dev_name(&lab->dev));
-	f = fopen(path, "re");
-	if (!f)
-		return -errno;
-	n = fscanf(f, "%lu", value);
-	fclose(f);
-	return n == 1 ? 0 : -EIO;
-}
-
 /*
  * Only as many bits of an index count as the queue has use for. If the others
  * did, the kernel would never find the end of the queue, and send what happens to
@@ -64,6 +48,7 @@ static int sent_packets(struct lab *lab, uint64_t *value)
 TEST_F(rings, producer_out_of_range)
 {
 	struct lab *lab = &self->lab;
+	const char *dev = rdma_dev_name(&lab->dev);
 	struct rxe_queue_buf *sq = self->rawq.sq;
 	uint32_t bits = ~sq->index_mask, producer;
 	uint64_t sent[2];
@@ -75,9 +60,9 @@ TEST_F(rings, producer_out_of_range)
 	rawq_publish(sq, producer | bits);
 	ASSERT_EQ(0, rawq_doorbell(&self->rawq));
 	usleep(300000);
-	err = sent_packets(lab, &sent[0]);
+	err = read_counter(dev, "sent_pkts", &sent[0]);
 	usleep(300000);
-	err = err ?: sent_packets(lab, &sent[1]);
+	err = err ?: read_counter(dev, "sent_pkts", &sent[1]);
 	/* Before anything else, let the kernel find the end. */
 	rawq_publish(sq, producer);
 	rawq_doorbell(&self->rawq);

@@ -7,6 +7,7 @@
  * queue pair of each.
  */
 #include "lab.h"
+#include "machine.h"
 #include "rawq.h"
 
 #define FLIGHT	8	/* READs and atomics at once */
@@ -161,22 +162,6 @@ static inline void close_end(struct side *side)
 	close_cq(&side->end.send);
 	close_cq(&side->end.recv);
 	side->end = (struct rc_end){ 0 };
-}
-
-static inline int read_counter(const char *dev, const char *name, uint64_t *value)
-{
-	char path[256];
-	FILE *f;
-	int n;
-
-	snprintf(path, sizeof(path),
-		 "/sys/class/infiniband/%s/ports/1/hw_counters/%s", dev, name);
-	f = fopen(path, "re");
-	if (!f)
-		return -errno;
-	n = fscanf(f, "%lu", value);
-	fclose(f);
-	return n == 1 ? 0 : -EIO;
 }
 
 #endif

@@ -88,6 +88,24 @@ static inline long long get_knob(const char *path)
 	return value;
 }
 
+/* One of the counters of an RDMA device; what it shows may be 10 ms old. */
+static inline int read_counter(const char *dev, const char *name,
+			       uint64_t *value)
+{
+	char path[256];
+	FILE *f;
+	int n;
+
+	snprintf(path, sizeof(path),
+		 "/sys/class/infiniband/%s/ports/1/hw_counters/%s", dev, name);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	n = fscanf(f, "%lu", value);
+	fclose(f);
+	return n == 1 ? 0 : -EIO;
+}
+
 /* --- Documentation/admin-guide/mm/pagemap.rst */
 
 #define PM_PRESENT	0x8000000000000000ULL
