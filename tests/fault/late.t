@@ -5,4 +5,5 @@
 # up after a tenth of a second, by each verb and with each min_rnr_timer.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/fault/late
+exec vm/run --quiet --timeout 900 --append 'memmap=64M!1G' -- \
+	tests/verbs/on-dax build/tests/fault/late

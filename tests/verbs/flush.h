@@ -2,7 +2,7 @@
 #ifndef FLUSH_H
 #define FLUSH_H
 
-/* FLUSH, by which end 0 of a lab's connection asks end 1 for persistence. */
+/* FLUSH, by which end 0 of a connection asks end 1 for persistence. */
 
 #include <errno.h>
 
@@ -10,25 +10,30 @@
 #include "rawq.h"
 
 /* The library of this age has no FLUSH: the queue of end 0 is written to. */
-static inline int flush_prepare(struct lab *lab, struct rawq *rawq)
+static inline int flush_prepare(struct lab *lab, struct rc_pair *pair,
+				struct rawq *rawq)
 {
 	struct ibv_qp_attr attr = {
-		.qp_access_flags = ACCESS_ALL | RAWQ_ACCESS_PERSIST,
+		.qp_access_flags = ACCESS_ALL | RAWQ_ACCESS_FLUSH |
+				   RAWQ_ACCESS_PERSIST,
 	};
-	/* No bytes, so neither address nor key matter (IBTA C9-88). */
+	/*
+	 * No bytes, so neither address nor key matter (IBTA C9-88): it is one that
+	 * nobody else uses.
+	 */
 	struct rc_op nothing = {
 		.opcode = IBV_WR_RDMA_WRITE,
-		.raddr = 0x7a3e9d00,
+		.raddr = (uintptr_t)rawq,
 	};
 	struct ibv_wc wc;
 	int err;
 
-	err = lab_run_status(lab, &lab->pair.end[0], &nothing, IBV_WC_SUCCESS,
+	err = lab_run_status(lab, &pair->end[0], &nothing, IBV_WC_SUCCESS,
 			     &wc);
 	if (err)
 		return err;
-	err = ibv_modify_qp(lab->pair.end[1].qp, &attr, IBV_QP_ACCESS_FLAGS) ?:
-	      -rawq_find_posted(rawq, lab->pair.end[0].qp, nothing.raddr);
+	err = ibv_modify_qp(pair->end[1].qp, &attr, IBV_QP_ACCESS_FLAGS) ?:
+	      -rawq_find_posted(rawq, pair->end[0].qp, nothing.raddr);
 	return err ? fail(&lab->failure, err, "cannot prepare for FLUSH") : 0;
 }
 

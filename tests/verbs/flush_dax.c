@@ -59,7 +59,7 @@ FIXTURE_SETUP(dax)
 	struct lab *lab = &self->lab;
 
 	DO(lab, lab_open(lab));
-	DO(lab, flush_prepare(lab, &self->rawq));
+	DO(lab, flush_prepare(lab, &lab->pair, &self->rawq));
 	self->page_size = lab->page_size;
 	self->len = PAGES * lab->page_size;
 	self->local = mem_new(lab, MEM_PINNED, PAGES, ACCESS_ALL);

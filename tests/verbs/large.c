@@ -46,7 +46,7 @@ FIXTURE_SETUP(large)
 	struct lab *lab = &self->lab;
 
 	DO(lab, lab_open(lab));
-	DO(lab, flush_prepare(lab, &self->rawq));
+	DO(lab, flush_prepare(lab, &lab->pair, &self->rawq));
 	self->local = mem_new(lab, MEM_PINNED, 2, ACCESS_ALL);
 	ASSERT_NE(NULL, self->local) TH_LOG("%s", lab->failure.text);
 	/* Odd ends, so that the number of pages is not a round one. */

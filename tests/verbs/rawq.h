@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RAWQ_MAPPINGS	256
+#define RAWQ_MAPPINGS	1024
 
 struct rawq_mapping {
 	unsigned long start, end, offset;
