@@ -504,4 +504,138 @@ TEST_F_TIMEOUT(late, rnr_retries_end, 120)
 	DO(lab, lab_run_status(lab, &pair->end[0], &op, IBV_WC_SUCCESS, &wc));
 }
 
+/* --- what goes over the line meanwhile */
+
+#define WRITES		8
+#define WRITE_PAGES	16
+
+FIXTURE(packets)
+{
+	struct lab lab;
+	struct mem *local, *remote;
+	struct rc_pair pair;
+};
+
+FIXTURE_SETUP(packets)
+{
+	DO(&self->lab, lab_open(&self->lab));
+}
+
+FIXTURE_TEARDOWN(packets)
+{
+	rc_pair_close(&self->pair);
+	lab_close(&self->lab);
+}
+
+static int open_packets(FIXTURE_DATA(packets) *self, uint64_t latency,
+			const struct rc_params *params)
+{
+	struct lab *lab = &self->lab;
+
+	self->local = mem_new(lab, MEM_PINNED, WRITES * WRITE_PAGES, ACCESS_ALL);
+	lab->page_latency_ns = latency;
+	self->remote = mem_new(lab, MEM_UFFD, WRITES * WRITE_PAGES, ACCESS_ALL);
+	if (!self->local || !self->remote)
+		return -EIO;
+	return rc_pair_open(&self->pair, &lab->dev, lab->pd, params,
+			    &lab->failure);
+}
+
+/* Many packets are under way when the first of them meets an absent page. */
+static int write_much(FIXTURE_DATA(packets) *self)
+{
+	struct lab *lab = &self->lab;
+	size_t len = WRITE_PAGES * lab->page_size;
+	int i, err;
+
+	for (i = 0; i < WRITES; i++) {
+		struct rc_op op = mem_op(IBV_WR_RDMA_WRITE, self->local, i * len,
+					 self->remote, i * len, len);
+
+		mem_expect(self->remote, i * len, self->local->image + i * len,
+			   len);
+		err = rc_post(&self->pair.end[0], &op, &lab->failure);
+		if (err)
+			return err;
+	}
+	for (i = 0; i < WRITES; i++) {
+		err = wait_for(lab, &self->pair, now_ns() + PATIENCE, "WRITE");
+		if (err)
+			return err;
+	}
+	return mem_check(lab, self->remote, "remote");
+}
+
+/* An RNR NAK stops all of them, and they come once more, in their order. */
+TEST_F_TIMEOUT(packets, under_way, 120)
+{
+	struct rc_params params = impatient;
+	uint64_t before[COUNTERS], n[COUNTERS];
+	struct lab *lab = &self->lab;
+
+	/* No resend but after an RNR NAK, if the machine stands still for a while. */
+	params.timeout = 17;
+	/* 0 is for 655 ms, the longest. */
+	params.min_rnr_timer = 0;
+	DO(lab, open_packets(self, 500 * NSEC_PER_MSEC, &params));
+	DO(lab, read_counters(lab, before));
+	DO(lab, write_much(self));
+	COUNT_SINCE(lab, before, n);
+	ASSERT_LE((uint64_t)WRITES, n[RNR_NAK]);
+	ASSERT_LT(n[DUPLICATE] + n[OUT_OF_SEQUENCE], 2 * n[RNR_NAK]);
+	/*
+	 * Not counted as either is what comes again while its first copy waits and
+	 * goes with it. But in a period no packet is sent more than once; those of
+	 * WRITEs that are done by then leave room for the acknowledgments.
+	 */
+	ASSERT_LT(n[SENT], WRITES * WRITE_PAGES * (n[RNR_NAK] + 1));
+}
+
+/*
+ * The counters tell the difference: a responder that was told of a timeout 32
+ * times as long as the requester's own waits without a word until all has come
+ * again.
+ */
+TEST_F_TIMEOUT(packets, without_rnr_nak, 120)
+{
+	struct rc_params params = params_here();
+	uint64_t before[COUNTERS], n[COUNTERS];
+	struct lab *lab = &self->lab;
+	uint8_t timeout = params.timeout + 2;
+
+	params.timeout = timeout + 5;
+	params.retry_cnt = 7;
+	DO(lab, open_packets(self, (4096ULL << timeout) * 3 / 2, &params));
+	DO(lab, reconnect(lab, &self->pair, timeout));
+	DO(lab, read_counters(lab, before));
+	DO(lab, write_much(self));
+	COUNT_SINCE(lab, before, n);
+	ASSERT_EQ(0, n[RNR_NAK]);
+	ASSERT_LE(2, n[DUPLICATE]);
+}
+
+/* A page that comes within the parking time, which is more than a second here. */
+TEST_F(packets, in_time)
+{
+	struct rc_params params = rc_params_default;
+	uint64_t before[COUNTERS], n[COUNTERS];
+	struct lab *lab = &self->lab;
+	size_t len = WRITE_PAGES * lab->page_size;
+	struct rc_op op;
+
+	DO(lab, open_packets(self, 20 * NSEC_PER_MSEC, &params));
+	DO(lab, read_counters(lab, before));
+	DO(lab, write_much(self));
+	DO(lab, mem_drop(lab, self->remote, 0, self->remote->pages));
+	op = mem_op(IBV_WR_RDMA_READ, self->local, 0, self->remote, 0, len);
+	mem_expect(self->local, 0, self->remote->image, len);
+	DO(lab, rc_post(&self->pair.end[0], &op, &lab->failure));
+	DO(lab, wait_for(lab, &self->pair, now_ns() + PATIENCE, "READ"));
+	DO(lab, mem_check(lab, self->local, "local"));
+	COUNT_SINCE(lab, before, n);
+	ASSERT_LE((uint64_t)WRITES + 1, n[PARKED]);
+	ASSERT_EQ(0, n[RNR_NAK]);
+	ASSERT_EQ(0, n[DUPLICATE] + n[OUT_OF_SEQUENCE]);
+}
+
 TEST_HARNESS_MAIN
