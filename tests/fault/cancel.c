@@ -10,17 +10,10 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "at_once.h"
 #include "lab.h"
-#include "machine.h"
 #include "uverbs.h"
 
-/*
- * 100 ms, and an emulated CPU that has other things to do. What is late otherwise
- * never comes.
- */
-#define AT_ONCE		((is_debug_kernel() ? 5 : 1) * NSEC_PER_SEC)
-
-#define NEVER		(3600 * NSEC_PER_SEC)
 #define MANY		200
 
 /* What a process that is killed leaves behind, and gets back. */
@@ -146,13 +139,6 @@ FIXTURE_TEARDOWN(cancel)
 	EXPECT_LT(now_ns() - begun, AT_ONCE);
 	lab_close(&self->lab);
 }
-
-/* One step, that has to be done at once. */
-#define AT_ONCE_DO(call) do { \
-	uint64_t begun_ = now_ns(); \
-	ASSERT_EQ(0, call); \
-	ASSERT_LT(now_ns() - begun_, AT_ONCE) TH_LOG(#call); \
-} while (0)
 
 /* What it ends with, for the requester. */
 static int ends_with(struct lab *lab, struct rc_pair *pair,

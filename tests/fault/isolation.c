@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
+#include "at_once.h"
 #include "lab.h"
 #include "samples.h"
 
@@ -18,8 +19,6 @@
 #define PROCESSES	64
 #define FAULTS		64
 #define PROCESS_TURNS	5
-
-#define NEVER		(3600 * NSEC_PER_SEC)
 
 FIXTURE(isolation)
 {

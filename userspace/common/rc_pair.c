@@ -8,6 +8,7 @@
 
 #define PSN(end)	(0x1000 * (1 + (end)))
 #define MAX_GIDS	16
+#define UD_QKEY		0x1ee7
 
 const struct rc_params rc_params_default = {
 	.timeout = 20,
@@ -29,6 +30,11 @@ uint8_t rc_timeout(uint64_t ns)
 	while (exponent < 31 && (4096ULL << exponent) < ns)
 		exponent++;
 	return exponent;
+}
+
+static enum ibv_qp_type transport(const struct rc_params *params)
+{
+	return params->transport ?: IBV_QPT_RC;
 }
 
 static int cq_open(struct rc_cq *cq, struct ibv_context *ctx, uint32_t depth,
@@ -63,7 +69,7 @@ static int end_open(struct rc_end *end, struct ibv_pd *pd,
 			.max_recv_sge = params->sge,
 			.max_inline_data = params->inline_data,
 		},
-		.qp_type = IBV_QPT_RC,
+		.qp_type = transport(params),
 	};
 	int err;
 
@@ -87,11 +93,13 @@ static int to_init(struct rc_pair *pair, int i, const struct rc_params *params)
 		.qp_state = IBV_QPS_INIT,
 		.port_num = pair->dev->port,
 		.qp_access_flags = params->access,
+		.qkey = UD_QKEY,
 	};
 
 	return ibv_modify_qp(pair->end[i].qp, &attr,
 			     IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT |
-			     IBV_QP_ACCESS_FLAGS);
+			     (transport(params) == IBV_QPT_UD ?
+			      IBV_QP_QKEY : IBV_QP_ACCESS_FLAGS));
 }
 
 /* More than the device can do is cut to what it can. */
@@ -101,6 +109,18 @@ static uint8_t rd_atomic(const struct rc_pair *pair,
 	int most = pair->dev->attr.orig_attr.max_qp_rd_atom;
 
 	return params->max_rd_atomic < most ? params->max_rd_atomic : most;
+}
+
+/* How to find the other end, which has no connection. */
+static int address(struct rc_pair *pair, int i, struct ibv_ah_attr *attr)
+{
+	struct rc_end *end = &pair->end[i];
+
+	if (end->ah)
+		ibv_destroy_ah(end->ah);
+	end->ah = ibv_create_ah(end->qp->pd, attr);
+	end->to = pair->end[!i].qp->qp_num;
+	return end->ah ? 0 : errno;
 }
 
 static int to_rtr(struct rc_pair *pair, int i, const struct rc_params *params,
@@ -127,11 +147,15 @@ static int to_rtr(struct rc_pair *pair, int i, const struct rc_params *params,
 		},
 	};
 
-	return ibv_modify_qp(pair->end[i].qp, &attr,
-			     IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU |
-			     IBV_QP_DEST_QPN | IBV_QP_RQ_PSN |
-			     IBV_QP_MAX_DEST_RD_ATOMIC |
-			     IBV_QP_MIN_RNR_TIMER);
+	int mask = IBV_QP_STATE;
+
+	if (transport(params) == IBV_QPT_UD)
+		return ibv_modify_qp(pair->end[i].qp, &attr, mask) ?:
+		       address(pair, i, &attr.ah_attr);
+	mask |= IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN | IBV_QP_RQ_PSN;
+	if (transport(params) == IBV_QPT_RC)
+		mask |= IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER;
+	return ibv_modify_qp(pair->end[i].qp, &attr, mask);
 }
 
 static int to_rts(struct rc_pair *pair, int i, const struct rc_params *params)
@@ -145,10 +169,12 @@ static int to_rts(struct rc_pair *pair, int i, const struct rc_params *params)
 		.max_rd_atomic = rd_atomic(pair, params),
 	};
 
-	return ibv_modify_qp(pair->end[i].qp, &attr,
-			     IBV_QP_STATE | IBV_QP_TIMEOUT |
-			     IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-			     IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);
+	int mask = IBV_QP_STATE | IBV_QP_SQ_PSN;
+
+	if (transport(params) == IBV_QPT_RC)
+		mask |= IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
+			IBV_QP_MAX_QP_RD_ATOMIC;
+	return ibv_modify_qp(pair->end[i].qp, &attr, mask);
 }
 
 static int reset(struct rc_pair *pair, int i)
@@ -245,6 +271,9 @@ void rc_pair_close(struct rc_pair *pair)
 	for (i = 0; i < 2; i++)
 		if (pair->end[i].qp)
 			ibv_destroy_qp(pair->end[i].qp);
+	for (i = 0; i < 2; i++)
+		if (pair->end[i].ah)
+			ibv_destroy_ah(pair->end[i].ah);
 	for (i = 0; i < 2; i++) {
 		cq_close(&pair->end[i].send);
 		cq_close(&pair->end[i].recv);
@@ -270,18 +299,19 @@ int rc_post(struct rc_end *end, const struct rc_op *op,
 	struct ibv_send_wr *bad;
 	int err;
 
-	switch (op->opcode) {
-	case IBV_WR_ATOMIC_CMP_AND_SWP:
-	case IBV_WR_ATOMIC_FETCH_AND_ADD:
+	if (end->ah) {
+		wr.wr.ud.ah = end->ah;
+		wr.wr.ud.remote_qpn = end->to;
+		wr.wr.ud.remote_qkey = UD_QKEY;
+	} else if (op->opcode == IBV_WR_ATOMIC_CMP_AND_SWP ||
+		   op->opcode == IBV_WR_ATOMIC_FETCH_AND_ADD) {
 		wr.wr.atomic.remote_addr = op->raddr;
 		wr.wr.atomic.rkey = op->rkey;
 		wr.wr.atomic.compare_add = op->compare_add;
 		wr.wr.atomic.swap = op->swap;
-		break;
-	default:
+	} else {
 		wr.wr.rdma.remote_addr = op->raddr;
 		wr.wr.rdma.rkey = op->rkey;
-		break;
 	}
 	err = ibv_post_send(end->qp, &wr, &bad);
 	if (err)

@@ -18,15 +18,21 @@ struct rc_end {
 	struct rc_cq send;
 	struct rc_cq recv;
 	struct ibv_qp *qp;
+	struct ibv_ah *ah;	/* UD: the way to the other end */
+	uint32_t to;		/* UD: the number of its queue pair */
 };
 
-/* Two RC queue pairs of one device, connected to each other. */
+/*
+ * Two queue pairs of one device, connected to each other. They are RC if their
+ * parameters do not say otherwise.
+ */
 struct rc_pair {
 	struct rdma_dev *dev;
 	struct rc_end end[2];
 };
 
 struct rc_params {
+	enum ibv_qp_type transport;	/* 0: RC */
 	enum ibv_mtu mtu;	/* 0: the port's own */
 	uint8_t timeout;	/* 4.096 us << timeout until a resend */
 	uint8_t retry_cnt;
