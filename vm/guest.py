@@ -148,6 +148,7 @@ class Guest:
         self.accel = accel
         self.events = events
         self.host = host
+        self.kernel = host == 2 and settings.peer_kernel or settings.kernel
         self.network = network
         self.terminal = terminal
         self.name = f"host{host}" if host else "rxe-uffd"
@@ -218,7 +219,7 @@ class Guest:
             "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none",
             "-no-reboot", "-machine", "pc", "-accel", accel, "-cpu", cpu,
             "-smp", str(settings.smp), "-m", settings.mem,
-            "-kernel", settings.kernel,
+            "-kernel", self.kernel,
             "-append", kernel_command_line(settings, self.slow),
         ]
         for node in range(settings.nodes if settings.nodes > 1 else 0):

@@ -113,6 +113,7 @@ def _parser():
     add("--hosts", type=_number(1, 2), default=1, metavar="N",
         help="2: two machines, host1 and host2, on one Ethernet; COMMAND runs on both "
         "with HOST=1 or 2 and HOSTS=2 set; the worst status counts")
+    add("--peer-kernel", metavar="IMAGE", help="boot IMAGE on host2 (the same as on host1)")
     add("--no-rxe", dest="rxe", action="store_false", help="do not bring up rxe0")
     add("--hugepages", type=_number(0, 1000000), default=0, metavar="N",
         help="reserve N hugepages of 2 MiB")
@@ -148,11 +149,9 @@ def _kernel(settings):
     return os.path.join(PROJECT, "build/kernel/bzImage"), False
 
 
-def _check_kernel(settings):
-    image = settings.kernel
-    make = "make kernel DEBUG=1" if settings.debug else "make kernel"
+def _check_kernel(image, make, option):
     if not os.path.exists(image):
-        fail(f"there is no kernel {image}: build one with '{make}', or name one with --kernel")
+        fail(f"there is no kernel {image}: build one with '{make}', or name one with {option}")
     try:
         with open(image, "rb") as file:
             header = file.read(0x206)
@@ -200,7 +199,12 @@ def parse(arguments):
     for program, package in ((guest.QEMU, "qemu-system-x86"), ("setpriv", "util-linux")):
         if not shutil.which(program):
             fail(f"{program} is not installed: install the package {package}")
-    _check_kernel(settings)
+    _check_kernel(settings.kernel, "make kernel DEBUG=1" if settings.debug else "make kernel",
+                  "--kernel")
+    if settings.peer_kernel:
+        if settings.hosts < 2:
+            fail("--peer-kernel is what host2 boots: give --hosts 2, too")
+        _check_kernel(settings.peer_kernel, "make kernel STOCK=1", "--peer-kernel")
     if not command:
         if settings.hosts > 1:
             fail("a shell runs on one host: leave --hosts away, or give a COMMAND")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # This test will boot two guests on one Ethernet and let them talk over TCP and
-# RDMA, by IPv4 and by IPv6.
+# RDMA, by IPv4 and by IPv6; with one kernel, and with two.
 . "$(dirname "$0")/tap.sh"
 
 script talk << 'END'
@@ -35,6 +35,11 @@ host$host: RDMA by ffff:0a00
 host$host: RDMA by fd00:0000:0000:0000:0000:0000:0000"
 	has "stderr of host$host" "$scratch/err" "^host$host: of 2$"
 done
+
+# The suffix is that of a kernel with the series.
+vm --hosts 2 --peer-kernel build/kernel-stock/bzImage --no-rxe -- uname -r
+has 'host1 has the kernel of a single one' "$scratch/out" '^host1: .*-rxe-uffd$'
+has 'host2 has that of --peer-kernel' "$scratch/out" '^host2: [0-9.]*$'
 
 script crash << 'END'
 [ "$HOST" = 1 ] && exec sleep 1000

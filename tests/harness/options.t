@@ -39,6 +39,8 @@ refused 'there is no kernel /no/such/image' --kernel /no/such/image -- true
 refused 'not a kernel image' --kernel "$scratch/noise" -- true
 refused 'not a kernel image' --kernel /etc/passwd -- true
 refused 'cannot read the kernel' --kernel / -- true
+refused 'give --hosts 2' --peer-kernel /etc/passwd -- true
+refused 'there is no kernel /no/such/peer.* --peer-kernel' --hosts 2 --peer-kernel /no/such/peer -- true
 refused '--rw .*: not a folder' --rw /no/such/folder -- true
 refused 'command line is too long' --append "$(printf '%3000s' x)" -- true
 refused '--log .*: No such file' --log /no/such/folder/log -- true
