@@ -10,23 +10,16 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "at_once.h"
 #include "lab.h"
+#include "machine.h"
+#include "uffd.h"
 #include "uverbs.h"
-
-#define MANY		200
-
-/* What a process that is killed leaves behind, and gets back. */
-#define BULK		(64UL << 20)
-
-enum side { LOCAL, REMOTE };
+#include "waiting.h"
 
 FIXTURE(cancel)
 {
 	struct lab lab;
-	struct mem *pinned, *absent;
-	struct rc_pair pair;
-	bool open;
+	struct waiting w;
 };
 
 FIXTURE_VARIANT(cancel)
@@ -77,115 +70,52 @@ FIXTURE_VARIANT_ADD(cancel, response_200)
 	.side = LOCAL, .pages = MANY, .opcode = IBV_WR_RDMA_READ,
 };
 
-/* Returns when all pages have been asked for, and the access still waits. */
-static int set_out(struct lab *lab, struct rc_pair *pair, struct mem **pinned,
-		   struct mem **absent, enum side side, int pages,
-		   enum ibv_wr_opcode opcode)
-{
-	uint64_t deadline;
-	struct rc_op op;
-	int err;
-
-	lab->page_latency_ns = NEVER;
-	*pinned = mem_new(lab, MEM_PINNED, pages, ACCESS_ALL);
-	*absent = *pinned ? mem_new(lab, MEM_UFFD, pages, ACCESS_ALL) : NULL;
-	if (!*absent)
-		return -EIO;
-	err = rc_pair_open(pair, &lab->dev, lab->pd, &rc_params_default,
-			   &lab->failure);
-	if (err)
-		return err;
-
-	op = mem_op(opcode, side == LOCAL ? *absent : *pinned, 0,
-		    side == LOCAL ? *pinned : *absent, 0,
-		    pages * lab->page_size);
-	err = rc_post(&pair->end[0], &op, &lab->failure);
-	if (err)
-		return err;
-
-	deadline = now_ns() + PATIENCE;
-	while (mem_messages(*absent) < (unsigned int)pages) {
-		if (now_ns() > deadline)
-			return fail(&lab->failure, 0,
-				    "%u of %d pages were asked for",
-				    mem_messages(*absent), pages);
-		usleep(1000);
-	}
-	return 0;
-}
-
 FIXTURE_SETUP(cancel)
 {
 	struct lab *lab = &self->lab;
 
 	DO(lab, lab_open(lab));
-	DO(lab, set_out(lab, &self->pair, &self->pinned, &self->absent,
-			variant->side, variant->pages, variant->opcode));
-	self->open = true;
-}
-
-static void close_pair(FIXTURE_DATA(cancel) *self)
-{
-	if (self->open)
-		rc_pair_close(&self->pair);
-	self->open = false;
+	DO(lab, set_out(lab, &self->w, variant->side, variant->pages,
+			variant->opcode));
 }
 
 FIXTURE_TEARDOWN(cancel)
 {
 	uint64_t begun = now_ns();
 
-	close_pair(self);
+	close_pair(&self->w);
 	EXPECT_LT(now_ns() - begun, AT_ONCE);
 	lab_close(&self->lab);
 }
 
-/* What it ends with, for the requester. */
-static int ends_with(struct lab *lab, struct rc_pair *pair,
-		     enum ibv_wc_status status)
-{
-	struct ibv_wc wc;
-	int err;
-
-	err = rc_wait(&pair->end[0].send, &wc, now_ns() + AT_ONCE,
-		      &lab->failure);
-	if (err)
-		return err;
-	if (wc.status != status)
-		return fail(&lab->failure, 0, "completion: %s, and not %s",
-			    ibv_wc_status_str(wc.status),
-			    ibv_wc_status_str(status));
-	return 0;
-}
-
-static int to_state(struct ibv_qp *qp, enum ibv_qp_state state)
-{
-	struct ibv_qp_attr attr = { .qp_state = state };
-
-	return ibv_modify_qp(qp, &attr, IBV_QP_STATE);
-}
+/* One step, that has to be done at once. */
+#define AT_ONCE_DO(call) do { \
+	uint64_t begun_ = now_ns(); \
+	ASSERT_EQ(0, call); \
+	ASSERT_LT(now_ns() - begun_, AT_ONCE) TH_LOG(#call); \
+} while (0)
 
 /* --- the queue pair that waits, and its peer */
 
 TEST_F(cancel, destroy_requester)
 {
-	AT_ONCE_DO(ibv_destroy_qp(self->pair.end[0].qp));
-	self->pair.end[0].qp = NULL;
+	AT_ONCE_DO(ibv_destroy_qp(self->w.pair.end[0].qp));
+	self->w.pair.end[0].qp = NULL;
 }
 
 TEST_F(cancel, destroy_responder)
 {
-	AT_ONCE_DO(ibv_destroy_qp(self->pair.end[1].qp));
-	self->pair.end[1].qp = NULL;
+	AT_ONCE_DO(ibv_destroy_qp(self->w.pair.end[1].qp));
+	self->w.pair.end[1].qp = NULL;
 }
 
 TEST_F(cancel, error)
 {
 	struct lab *lab = &self->lab;
 
-	AT_ONCE_DO(to_state(self->pair.end[1].qp, IBV_QPS_ERR));
-	AT_ONCE_DO(to_state(self->pair.end[0].qp, IBV_QPS_ERR));
-	DO(lab, ends_with(lab, &self->pair, IBV_WC_WR_FLUSH_ERR));
+	AT_ONCE_DO(to_state(self->w.pair.end[1].qp, IBV_QPS_ERR));
+	AT_ONCE_DO(to_state(self->w.pair.end[0].qp, IBV_QPS_ERR));
+	DO(lab, ends_with(lab, &self->w.pair, IBV_WC_WR_FLUSH_ERR));
 }
 
 TEST_F(cancel, reset)
@@ -193,14 +123,14 @@ TEST_F(cancel, reset)
 	struct lab *lab = &self->lab;
 	struct rc_op op;
 
-	AT_ONCE_DO(to_state(self->pair.end[0].qp, IBV_QPS_RESET));
-	AT_ONCE_DO(to_state(self->pair.end[1].qp, IBV_QPS_RESET));
+	AT_ONCE_DO(to_state(self->w.pair.end[0].qp, IBV_QPS_RESET));
+	AT_ONCE_DO(to_state(self->w.pair.end[1].qp, IBV_QPS_RESET));
 
 	/* Nothing of it is left. */
-	DO(lab, rc_pair_reset(&self->pair, &rc_params_default, &lab->failure));
-	op = mem_op(IBV_WR_RDMA_WRITE, self->pinned, 0, self->pinned, 0, 64);
-	DO(lab, rc_post(&self->pair.end[0], &op, &lab->failure));
-	DO(lab, ends_with(lab, &self->pair, IBV_WC_SUCCESS));
+	DO(lab, rc_pair_reset(&self->w.pair, &rc_params_default, &lab->failure));
+	op = mem_op(IBV_WR_RDMA_WRITE, self->w.pinned, 0, self->w.pinned, 0, 64);
+	DO(lab, rc_post(&self->w.pair.end[0], &op, &lab->failure));
+	DO(lab, ends_with(lab, &self->w.pair, IBV_WC_SUCCESS));
 }
 
 /* --- the memory region */
@@ -209,9 +139,9 @@ TEST_F(cancel, dereg)
 {
 	struct lab *lab = &self->lab;
 
-	AT_ONCE_DO(ibv_dereg_mr(self->absent->mr));
-	self->absent->mr = NULL;
-	DO(lab, ends_with(lab, &self->pair,
+	AT_ONCE_DO(ibv_dereg_mr(self->w.absent->mr));
+	self->w.absent->mr = NULL;
+	DO(lab, ends_with(lab, &self->w.pair,
 			  variant->side == REMOTE ? IBV_WC_REM_ACCESS_ERR :
 						    IBV_WC_LOC_PROT_ERR));
 }
@@ -219,7 +149,7 @@ TEST_F(cancel, dereg)
 TEST_F(cancel, rereg)
 {
 	/* Rights that the access does not need are what changes. */
-	AT_ONCE_DO(uverbs_rereg_mr(self->absent->mr, IBV_REREG_MR_CHANGE_ACCESS,
+	AT_ONCE_DO(uverbs_rereg_mr(self->w.absent->mr, IBV_REREG_MR_CHANGE_ACCESS,
 				   NULL, NULL, 0,
 				   ACCESS_ALL | IBV_ACCESS_ON_DEMAND |
 				   IBV_ACCESS_MW_BIND));
@@ -229,9 +159,9 @@ TEST_F(cancel, munmap)
 {
 	struct lab *lab = &self->lab;
 
-	AT_ONCE_DO(munmap(self->absent->addr, self->absent->len));
-	self->absent->addr = MAP_FAILED;
-	DO(lab, ends_with(lab, &self->pair,
+	AT_ONCE_DO(munmap(self->w.absent->addr, self->w.absent->len));
+	self->w.absent->addr = MAP_FAILED;
+	DO(lab, ends_with(lab, &self->w.pair,
 			  variant->side == REMOTE ? IBV_WC_REM_ACCESS_ERR :
 						    IBV_WC_LOC_PROT_ERR));
 }
@@ -242,43 +172,52 @@ TEST_F(cancel, mremap)
 	uint64_t begun = now_ns();
 	void *addr;
 
-	addr = mremap(self->absent->addr, self->absent->len, self->absent->len,
+	addr = mremap(self->w.absent->addr, self->w.absent->len, self->w.absent->len,
 		      MREMAP_MAYMOVE | MREMAP_FIXED,
-		      mmap(NULL, self->absent->len, PROT_NONE,
+		      mmap(NULL, self->w.absent->len, PROT_NONE,
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	ASSERT_NE(MAP_FAILED, addr);
 	ASSERT_LT(now_ns() - begun, AT_ONCE);
-	self->absent->addr = addr;
-	DO(lab, ends_with(lab, &self->pair,
+	self->w.absent->addr = addr;
+	DO(lab, ends_with(lab, &self->w.pair,
 			  variant->side == REMOTE ? IBV_WC_REM_ACCESS_ERR :
 						    IBV_WC_LOC_PROT_ERR));
 }
 
-/* The page source gives up: it closes its userfaultfd. */
 TEST_F(cancel, unregister)
 {
 	struct lab *lab = &self->lab;
 
-	page_source_stop(self->absent->source);
-	self->absent->source = NULL;
-	DO(lab, ends_with(lab, &self->pair, IBV_WC_SUCCESS));
+	AT_ONCE_DO(uffd_unregister(page_source_uffd(self->w.absent->source),
+				   self->w.absent->addr, self->w.absent->len));
+	DO(lab, ends_with(lab, &self->w.pair, IBV_WC_SUCCESS));
+}
+
+/* The page source gives up: it closes its userfaultfd. */
+TEST_F(cancel, close)
+{
+	struct lab *lab = &self->lab;
+
+	page_source_stop(self->w.absent->source);
+	self->w.absent->source = NULL;
+	DO(lab, ends_with(lab, &self->w.pair, IBV_WC_SUCCESS));
 }
 
 /* The handler is asked again for what was thrown away before it was there. */
 TEST_F(cancel, dontneed)
 {
 	struct lab *lab = &self->lab;
-	unsigned int asked = mem_messages(self->absent);
+	unsigned int asked = mem_messages(self->w.absent);
 	uint64_t deadline = now_ns() + AT_ONCE;
 
-	AT_ONCE_DO(madvise(self->absent->addr, self->absent->len,
+	AT_ONCE_DO(madvise(self->w.absent->addr, self->w.absent->len,
 			   MADV_DONTNEED));
-	while (mem_messages(self->absent) == asked && now_ns() < deadline)
+	while (mem_messages(self->w.absent) == asked && now_ns() < deadline)
 		usleep(1000);
-	ASSERT_LT(asked, mem_messages(self->absent));
-	page_source_stop(self->absent->source);
-	self->absent->source = NULL;
-	DO(lab, ends_with(lab, &self->pair, IBV_WC_SUCCESS));
+	ASSERT_LT(asked, mem_messages(self->w.absent));
+	page_source_stop(self->w.absent->source);
+	self->w.absent->source = NULL;
+	DO(lab, ends_with(lab, &self->w.pair, IBV_WC_SUCCESS));
 }
 
 /* --- the process */
@@ -292,20 +231,17 @@ enum end { EXIT, EXEC, KILL };
 static void victim(int ready, int go, const FIXTURE_VARIANT(cancel) *variant,
 		   enum end end, bool held)
 {
-	struct mem *pinned, *absent;
+	struct waiting w;
 	struct lab lab;
-	struct rc_pair pair;
 	char *bulk, byte;
 	int err;
 
-	bulk = mmap(NULL, BULK, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bulk = map_bulk();
 	err = bulk == MAP_FAILED ? -ENOMEM : lab_open(&lab);
 	if (!err)
-		err = set_out(&lab, &pair, &pinned, &absent, variant->side,
-			      variant->pages, variant->opcode);
+		err = set_out(&lab, &w, variant->side, variant->pages,
+			      variant->opcode);
 	if (!err) {
-		memset(bulk, 1, BULK);
 		/* Another process has the userfaultfd, and does nothing. */
 		if (held && !fork()) {
 			prctl(PR_SET_PDEATHSIG, 0);
@@ -332,22 +268,6 @@ static void victim(int ready, int go, const FIXTURE_VARIANT(cancel) *variant,
 	case KILL:
 		pause();
 	}
-}
-
-/* What is free, on the lists of the CPUs, too: those are long. */
-static long long free_memory(void)
-{
-	FILE *f = fopen("/proc/zoneinfo", "re");
-	long long pages, sum = 0;
-	char line[256];
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, " nr_free_pages %lld", &pages) == 1 ||
-		    sscanf(line, " count: %lld", &pages) == 1)
-			sum += pages;
-	if (f)
-		fclose(f);
-	return sum * getpagesize();
 }
 
 static void process_ends(struct __test_metadata *_metadata,
@@ -380,12 +300,8 @@ static void process_ends(struct __test_metadata *_metadata,
 	ASSERT_LT(now_ns() - begun, AT_ONCE + NSEC_PER_SEC / 5)
 		TH_LOG("%lu ms", (now_ns() - begun) / NSEC_PER_MSEC);
 
-	/* The last reference to its memory may be dropped a little later. */
-	while (free_memory() - before < (long long)(BULK - BULK / 8) &&
-	       now_ns() - begun < 2 * AT_ONCE)
-		usleep(10000);
+	EXPECT_TRUE(bulk_is_free(before, begun));
 	close(go[1]);
-	ASSERT_LE((long long)(BULK - BULK / 8), free_memory() - before);
 }
 
 TEST_F(cancel, exit)

@@ -193,20 +193,6 @@ static int kernel_threads(void)
 	return n;
 }
 
-static long long slab_kib(void)
-{
-	char line[128];
-	long long kib = -1;
-	FILE *f = fopen("/proc/meminfo", "re");
-
-	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "Slab: %lld", &kib) == 1)
-			break;
-	if (f)
-		fclose(f);
-	return kib;
-}
-
 /* Each waits for a page of its own. */
 TEST_F_TIMEOUT(scale, pages_of_their_own, 300)
 {
@@ -220,7 +206,7 @@ TEST_F_TIMEOUT(scale, pages_of_their_own, 300)
 	ASSERT_NE(NULL, order);
 	DO(lab, open_pairs(self, n));
 	threads = kernel_threads();
-	slab = slab_kib();
+	slab = sum_of("/proc/meminfo", "Slab:");
 	for (i = 0; i < n; i++)
 		DO(lab, read_pages(self, i, i, i, 1));
 	deadline = now_ns() + 3 * PATIENCE;
@@ -230,7 +216,7 @@ TEST_F_TIMEOUT(scale, pages_of_their_own, 300)
 		DO(lab, listen_for(self, 100));
 	}
 	threads = kernel_threads() - threads;
-	slab = slab_kib() - slab;
+	slab = sum_of("/proc/meminfo", "Slab:") - slab;
 	TH_LOG("%d waiters: %d more kernel threads, %lld bytes each, of their packets too",
 	       n, threads, slab * 1024 / n);
 	ASSERT_LE(threads, THREADS);

@@ -106,6 +106,42 @@ static inline int read_counter(const char *dev, const char *name,
 	return n == 1 ? 0 : -EIO;
 }
 
+/* The sum of the numbers after @name, in the lines of a file that begin with it. */
+static inline long long sum_of(const char *path, const char *name)
+{
+	FILE *file = fopen(path, "re");
+	size_t len = strlen(name);
+	long long sum = 0;
+	char line[256];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		char *word = line + strspn(line, " ");
+
+		if (!strncmp(word, name, len) && word[len] == ' ')
+			sum += strtoll(word + len, NULL, 10);
+	}
+	if (file)
+		fclose(file);
+	return sum;
+}
+
+/* What is free, on the lists of the CPUs, too: those are long. */
+static inline long long free_memory(void)
+{
+	return getpagesize() * (sum_of("/proc/zoneinfo", "nr_free_pages") +
+				sum_of("/proc/zoneinfo", "count:"));
+}
+
+/* The objects that RDMA devices have, in the words of rdma(8). */
+static inline int rdma_objects(char *text, size_t size)
+{
+	FILE *f = popen("rdma resource show", "re");
+	size_t n = f ? fread(text, 1, size - 1, f) : 0;
+
+	text[n] = 0;
+	return !f || pclose(f) || !n ? -EIO : 0;
+}
+
 /* --- Documentation/admin-guide/mm/pagemap.rst */
 
 #define PM_PRESENT	0x8000000000000000ULL

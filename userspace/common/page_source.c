@@ -285,6 +285,11 @@ unsigned int page_source_all_messages(struct page_source *source)
 	return n;
 }
 
+int page_source_uffd(const struct page_source *source)
+{
+	return source->uffd;
+}
+
 int page_source_latencies(struct page_source *source, struct samples *samples,
 			  struct failure *failure)
 {

@@ -33,6 +33,9 @@ struct page_source *page_source_start(const struct page_source_config *config,
 unsigned int page_source_messages(struct page_source *source, size_t page);
 unsigned int page_source_all_messages(struct page_source *source);
 
+/* Its userfaultfd, which stays its own. */
+int page_source_uffd(const struct page_source *source);
+
 /*
  * Append how long each page took from the message being read to the page being
  * in place. 0, or a negative errno: also of what went wrong in the thread.

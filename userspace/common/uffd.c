@@ -62,6 +62,16 @@ int uffd_register(int uffd, void *base, size_t length,
 	return 0;
 }
 
+int uffd_unregister(int uffd, void *base, size_t length)
+{
+	struct uffdio_range arg = {
+		.start = (uintptr_t)base,
+		.len = length,
+	};
+
+	return ioctl(uffd, UFFDIO_UNREGISTER, &arg) ? -errno : 0;
+}
+
 int uffd_copy(int uffd, void *address, const void *content, size_t length)
 {
 	struct uffdio_copy arg = {

@@ -16,6 +16,9 @@ int uffd_open(struct failure *failure);
 int uffd_register(int uffd, void *base, size_t length,
 		  struct failure *failure);
 
+/* Leave them to the kernel again; whoever waits there goes on. */
+int uffd_unregister(int uffd, void *base, size_t length);
+
 /*
  * Put one page in place and wake who waits for it; 0 or a negative errno:
  * -EEXIST if it is there already, -ENOENT if the range is not mapped so any
