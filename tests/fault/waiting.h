@@ -9,13 +9,6 @@
 #include "lab.h"
 #include "machine.h"
 
-/*
- * 100 ms, and an emulated CPU that has other things to do. What is late otherwise
- * never comes.
- */
-#define AT_ONCE		((is_debug_kernel() ? 5 : 1) * NSEC_PER_SEC)
-
-#define NEVER		(3600 * NSEC_PER_SEC)
 #define MANY		200
 
 /* What a process that is killed leaves behind, and gets back. */
@@ -70,7 +63,7 @@ static inline int wait_asked(struct lab *lab, struct mem *absent,
 }
 
 /* Returns when all pages have been asked for, and the access still waits. */
-static inline int set_out(struct lab *lab, struct waiting *w, enum side side,
+static inline int set_out(struct lab *lab, struct waiting *w, enum side absent,
 			  int pages, enum ibv_wr_opcode opcode)
 {
 	struct rc_op op;
@@ -79,8 +72,8 @@ static inline int set_out(struct lab *lab, struct waiting *w, enum side side,
 	err = make_ready(lab, w, pages);
 	if (err)
 		return err;
-	op = mem_op(opcode, side == LOCAL ? w->absent : w->pinned, 0,
-		    side == LOCAL ? w->pinned : w->absent, 0,
+	op = mem_op(opcode, absent == LOCAL ? w->absent : w->pinned, 0,
+		    absent == LOCAL ? w->pinned : w->absent, 0,
 		    pages * lab->page_size);
 	return rc_post(&w->pair.end[0], &op, &lab->failure) ?:
 	       wait_asked(lab, w->absent, pages);

@@ -8,13 +8,13 @@
 
 #include "lab.h"
 
-int lab_open(struct lab *lab)
+int lab_open_on(struct lab *lab, const char *device)
 {
 	struct failure *failure = &lab->failure;
 	int err;
 
 	*lab = (struct lab){ .page_size = sysconf(_SC_PAGESIZE) };
-	err = rdma_dev_open(&lab->dev, NULL, 1, -1, failure);
+	err = rdma_dev_open(&lab->dev, device, 1, -1, failure);
 	if (err)
 		return err;
 	lab->pd = ibv_alloc_pd(lab->dev.ctx);
@@ -23,6 +23,11 @@ int lab_open(struct lab *lab)
 			    "cannot allocate a protection domain");
 	return rc_pair_open(&lab->pair, &lab->dev, lab->pd, &rc_params_default,
 			    failure);
+}
+
+int lab_open(struct lab *lab)
+{
+	return lab_open_on(lab, NULL);
 }
 
 int lab_reconnect(struct lab *lab)

@@ -16,6 +16,9 @@
 /* The longest that any one completion may take. */
 #define PATIENCE	(20 * NSEC_PER_SEC)
 
+/* The latency of pages that nobody supplies. */
+#define NEVER		(3600 * NSEC_PER_SEC)
+
 enum mem_kind {
 	MEM_PINNED,		/* the control: no on-demand paging */
 	MEM_RESIDENT,		/* on-demand paging, every page there */
@@ -58,6 +61,9 @@ struct lab {
 /* All functions return 0 or a negative errno and describe it in ->failure. */
 
 int lab_open(struct lab *lab);
+
+/* Not the first device, but this one. */
+int lab_open_on(struct lab *lab, const char *device);
 
 /* Safe with accesses still waiting: gives the pages up first. */
 void lab_close(struct lab *lab);

@@ -23,6 +23,7 @@
 #include <linux/fs.h>
 #include <linux/kernel-page-flags.h>
 
+#include "clock.h"
 #include "failure.h"
 
 /* Those that the C library may be too old for. */
@@ -67,6 +68,12 @@ static inline bool is_debug_kernel(void)
 {
 	return !access("/proc/lockdep_stats", F_OK);
 }
+
+/*
+ * 100 ms, and an emulated CPU that has other things to do. What is late otherwise
+ * never comes.
+ */
+#define AT_ONCE		((is_debug_kernel() ? 5 : 1) * NSEC_PER_SEC)
 
 /* How often to do what is done @n times: there each round shows more. */
 static inline int rounds(int n)
