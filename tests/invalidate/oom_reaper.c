@@ -20,6 +20,7 @@
 #include "kselftest_harness.h"
 #include "lab.h"
 #include "memcg.h"
+#include "peer.h"
 #include "uffd.h"
 
 #define REGION		(96UL << 20)	/* what is registered */
@@ -32,63 +33,7 @@ struct message {
 	uint64_t addr;
 };
 
-/* --- a connection between two processes */
-
-static struct ibv_qp *make_qp(struct lab *lab)
-{
-	struct ibv_qp_init_attr attr = {
-		.cap = { 16, 16, 1, 1, 0 },
-		.qp_type = IBV_QPT_RC,
-		.send_cq = lab->pair.end[0].send.cq,
-		.recv_cq = lab->pair.end[0].recv.cq,
-	};
-	struct ibv_qp *qp = ibv_create_qp(lab->pd, &attr);
-
-	if (!qp)
-		fail(&lab->failure, errno, "cannot create a queue pair");
-	return qp;
-}
-
-static int connect_qp(struct lab *lab, struct ibv_qp *qp, uint32_t peer)
-{
-	const struct rc_params *params = &rc_params_default;
-	struct ibv_qp_attr attr = {
-		.qp_state = IBV_QPS_INIT,
-		.port_num = lab->dev.port,
-		.qp_access_flags = params->access,
-		.path_mtu = IBV_MTU_4096,
-		.dest_qp_num = peer,
-		.max_dest_rd_atomic = 1,
-		.max_rd_atomic = 1,
-		.min_rnr_timer = params->min_rnr_timer,
-		.timeout = params->timeout,
-		.retry_cnt = params->retry_cnt,
-		.rnr_retry = params->rnr_retry,
-		.ah_attr = {
-			.port_num = lab->dev.port,
-			.is_global = 1,
-			.grh = {
-				.dgid = lab->dev.gid,
-				.sgid_index = lab->dev.gid_index,
-				.hop_limit = 64,
-			},
-		},
-	};
-	int err;
-
-	err = ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_PKEY_INDEX |
-			    IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
-	attr.qp_state = IBV_QPS_RTR;
-	err = err ?: ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_AV |
-				   IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
-				   IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC |
-				   IBV_QP_MIN_RNR_TIMER);
-	attr.qp_state = IBV_QPS_RTS;
-	err = err ?: ibv_modify_qp(qp, &attr, IBV_QP_STATE | IBV_QP_TIMEOUT |
-				   IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-				   IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);
-	return err ? fail(&lab->failure, err, "cannot connect") : 0;
-}
+/* --- what the victim says */
 
 static int send_fd(int sock, int fd, const struct message *message)
 {
@@ -284,15 +229,11 @@ FIXTURE_TEARDOWN(oom)
 static int access_victim(FIXTURE_DATA(oom) *self, enum ibv_wr_opcode opcode,
 			 enum ibv_wc_status want)
 {
-	struct rc_end end = self->lab.pair.end[0];
-	struct mem remote = {
-		.iova = self->message.addr,
-		.mr = &(struct ibv_mr){ .rkey = self->message.rkey },
-	};
-	struct rc_op op = mem_op(opcode, self->buf, 0, &remote, 0, ACCESSED);
+	struct rc_op op = peer_op(opcode, self->buf, self->message.rkey,
+				  self->message.addr, ACCESSED);
+	struct rc_end end = peer_end(&self->lab, self->qp);
 	struct ibv_wc wc;
 
-	end.qp = self->qp;
 	return lab_run_status(&self->lab, &end, &op, want, &wc);
 }
 
