@@ -88,13 +88,6 @@ FIXTURE_TEARDOWN(cancel)
 	lab_close(&self->lab);
 }
 
-/* One step, that has to be done at once. */
-#define AT_ONCE_DO(call) do { \
-	uint64_t begun_ = now_ns(); \
-	ASSERT_EQ(0, call); \
-	ASSERT_LT(now_ns() - begun_, AT_ONCE) TH_LOG(#call); \
-} while (0)
-
 /* --- the queue pair that waits, and its peer */
 
 TEST_F(cancel, destroy_requester)

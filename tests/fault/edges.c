@@ -15,7 +15,6 @@
 #include "machine.h"
 #include "uffd.h"
 
-#define COUNTER(name)	"/sys/class/infiniband/rxe0/ports/1/hw_counters/" name
 #define PAGES		16
 #define ROOM		(1UL << 30)	/* as much as a part of implicit ODP has */
 #define MANY_PAGES	1024	/* 4 MiB: four times the packets that are kept */
@@ -128,16 +127,24 @@ static struct rc_op op_to_slow(enum ibv_wr_opcode opcode, struct mem *local,
 	};
 }
 
-static int wait_counter(struct lab *lab, const char *path, long long above)
+static long long counter(struct lab *lab, const char *name)
+{
+	uint64_t value = 0;
+
+	/* What it shows may be 10 ms old. */
+	usleep(20000);
+	read_counter(rdma_dev_name(&lab->dev), name, &value);
+	return value;
+}
+
+static int wait_counter(struct lab *lab, const char *name, long long above)
 {
 	uint64_t until = now_ns() + PATIENCE;
 
-	while (get_knob(path) <= above) {
+	while (counter(lab, name) <= above)
 		if (now_ns() > until)
-			return fail(&lab->failure, 0, "%s stays at %lld", path,
+			return fail(&lab->failure, 0, "%s stays at %lld", name,
 				    above);
-		usleep(1000);
-	}
 	return 0;
 }
 
@@ -173,7 +180,7 @@ TEST_F(edges, bad_second_element)
 
 	DO(lab, slow_open(lab, &self->slow, PAGES));
 	for (i = 0; i < ARRAY_SIZE(opcodes); i++) {
-		long long parked = get_knob(COUNTER("odp_parked"));
+		long long parked = counter(lab, "odp_parked");
 		struct rc_op op = {
 			.opcode = opcodes[i],
 			.sge = list,
@@ -185,7 +192,7 @@ TEST_F(edges, bad_second_element)
 		DO(lab, list_with_bad_end(lab, self->mem, &self->slow, list));
 		list[0].addr += i * self->page;
 		DO(lab, rc_post(self->req, &op, &lab->failure));
-		DO(lab, wait_counter(lab, COUNTER("odp_parked"), parked));
+		DO(lab, wait_counter(lab, "odp_parked", parked));
 		DO(lab, supply(lab, &self->slow, i));
 		DO(lab, rc_wait(&self->req->send, &wc, now_ns() + PATIENCE,
 				&lab->failure));
@@ -208,13 +215,13 @@ TEST_F(edges, bad_second_element_of_receive)
 		.lkey = self->mem->mr->lkey,
 		.length = self->page,
 	};
-	long long parked = get_knob(COUNTER("odp_parked"));
+	long long parked = counter(lab, "odp_parked");
 
 	DO(lab, slow_open(lab, &self->slow, 1));
 	DO(lab, list_with_bad_end(lab, self->mem, &self->slow, list));
 	DO(lab, rc_post_recv(self->resp, list, 2, &lab->failure));
 	DO(lab, rc_post(self->req, &op, &lab->failure));
-	DO(lab, wait_counter(lab, COUNTER("odp_parked"), parked));
+	DO(lab, wait_counter(lab, "odp_parked", parked));
 	DO(lab, supply(lab, &self->slow, 0));
 	DO(lab, rc_wait(&self->req->send, &wc, now_ns() + PATIENCE,
 			&lab->failure));
@@ -233,7 +240,7 @@ TEST_F(edges, bad_second_element_of_receive)
 TEST_F_TIMEOUT(edges, read_cut_at_each_page, 120)
 {
 	struct lab *lab = &self->lab;
-	long long naks = get_knob(COUNTER("odp_rnr_nak"));
+	long long naks = counter(lab, "odp_rnr_nak");
 	char *at = self->mem->addr;
 	struct rc_op op;
 	struct ibv_wc wc;
@@ -259,7 +266,7 @@ TEST_F_TIMEOUT(edges, read_cut_at_each_page, 120)
 			TH_LOG("%s", ibv_wc_status_str(wc.status));
 	}
 	/* The others came while nobody asked for them. */
-	EXPECT_GE(get_knob(COUNTER("odp_rnr_nak")) - naks, PAGES / 2);
+	EXPECT_GE(counter(lab, "odp_rnr_nak") - naks, PAGES / 2);
 	for (i = 0; i < self->slow.len / 2; i++)
 		ASSERT_EQ((int)(i / self->page) + 1, at[i])
 			TH_LOG("byte %zu", i);
@@ -285,7 +292,7 @@ TEST_F_TIMEOUT(edges, read_cut_at_each_page, 120)
 TEST_F_TIMEOUT(edges, slow_message, 120)
 {
 	struct lab *lab = &self->lab;
-	long long retries = get_knob(COUNTER("completer_retry_err"));
+	long long retries = counter(lab, "completer_retry_err");
 	size_t pages = 2 * PAGES, i;
 	struct ibv_sge sge;
 	struct ibv_wc wc;
@@ -313,7 +320,7 @@ TEST_F_TIMEOUT(edges, slow_message, 120)
 	ASSERT_EQ(IBV_WC_SUCCESS, wc.status)
 		TH_LOG("%s", ibv_wc_status_str(wc.status));
 	TH_LOG("%lld resends",
-	       get_knob(COUNTER("completer_retry_err")) - retries);
+	       counter(lab, "completer_retry_err") - retries);
 	EXPECT_TRUE(!memcmp(self->mem->addr, self->slow.addr, self->slow.len));
 }
 
@@ -322,7 +329,7 @@ TEST_F_TIMEOUT(edges, more_responses_than_are_kept, 120)
 {
 	struct lab *lab = &self->lab;
 	struct rc_params patient = rc_params_default;
-	long long dropped = get_knob(COUNTER("odp_dropped"));
+	long long dropped = counter(lab, "odp_dropped");
 	struct ibv_wc wc;
 	struct rc_op op;
 	size_t i;
@@ -344,7 +351,7 @@ TEST_F_TIMEOUT(edges, more_responses_than_are_kept, 120)
 		.rkey = self->mem->mr->rkey,
 	};
 	DO(lab, rc_post(self->req, &op, &lab->failure));
-	DO(lab, wait_counter(lab, COUNTER("odp_dropped"), dropped));
+	DO(lab, wait_counter(lab, "odp_dropped", dropped));
 	usleep(500000);
 	DO(lab, supply(lab, &self->slow, 0));
 	DO(lab, rc_wait(&self->req->send, &wc, now_ns() + PATIENCE / 2,
@@ -381,7 +388,7 @@ static int drain(struct lab *lab, struct ibv_qp *qp)
 TEST_F(edges, drain)
 {
 	struct lab *lab = &self->lab;
-	long long parked = get_knob(COUNTER("odp_parked"));
+	long long parked = counter(lab, "odp_parked");
 	struct ibv_qp_attr attr = { .qp_state = IBV_QPS_RTS };
 	struct ibv_wc wc;
 	struct rc_op op;
@@ -397,7 +404,7 @@ TEST_F(edges, drain)
 	};
 	memset(self->mem->addr, 0, 64);
 	DO(lab, rc_post(self->req, &op, &lab->failure));
-	DO(lab, wait_counter(lab, COUNTER("odp_parked"), parked));
+	DO(lab, wait_counter(lab, "odp_parked", parked));
 	DO(lab, drain(lab, self->req->qp));
 
 	DO(lab, supply(lab, &self->slow, 0));
@@ -420,7 +427,7 @@ TEST_F(edges, drain)
 TEST_F(edges, implicit_part_stays)
 {
 	struct lab *lab = &self->lab;
-	long long parked = get_knob(COUNTER("odp_parked"));
+	long long parked = counter(lab, "odp_parked");
 	struct ibv_wc wc;
 	struct rc_op op;
 
@@ -431,7 +438,7 @@ TEST_F(edges, implicit_part_stays)
 	op = op_to_slow(IBV_WR_RDMA_READ, self->mem, &self->slow, 0, 64);
 	op.rkey = self->implicit->rkey;
 	DO(lab, rc_post(self->req, &op, &lab->failure));
-	DO(lab, wait_counter(lab, COUNTER("odp_parked"), parked));
+	DO(lab, wait_counter(lab, "odp_parked", parked));
 	sleep(3);
 	ASSERT_EQ(0, munmap(self->slow.addr, self->slow.len));
 	DO(lab, rc_wait(&self->req->send, &wc, now_ns() + PATIENCE,

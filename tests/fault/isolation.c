@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "at_once.h"
 #include "lab.h"
 #include "samples.h"
 

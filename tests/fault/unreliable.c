@@ -4,8 +4,8 @@
  * a second; then the message is lost, as UC and UD allow, and counted.
  */
 #include "kselftest_harness.h"
-#include "at_once.h"
 #include "lab.h"
+#include "machine.h"
 
 #define PAGES		4
 

@@ -75,6 +75,13 @@ static inline bool is_debug_kernel(void)
  */
 #define AT_ONCE		((is_debug_kernel() ? 5 : 1) * NSEC_PER_SEC)
 
+/* For the tests: one step, that has to be done at once. */
+#define AT_ONCE_DO(call) do { \
+	uint64_t begun_ = now_ns(); \
+	ASSERT_EQ(0, call); \
+	ASSERT_LT(now_ns() - begun_, AT_ONCE) TH_LOG(#call); \
+} while (0)
+
 /* How often to do what is done @n times: there each round shows more. */
 static inline int rounds(int n)
 {
