@@ -1099,23 +1099,12 @@ static void count_objects(char *text, size_t size)
 		complain("rdma resource show does not work");
 }
 
-/* Prepared by faults-on, which names the folder. */
-static void inject_faults(unsigned int percent)
+static void inject(unsigned int percent)
 {
-	static const char *const kind[] = { "failslab", "fail_page_alloc" };
-	const char *folder = getenv("FAULTS");
-	size_t i;
+	struct failure failure = {};
 
-	for (i = 0; folder && i < ARRAY_SIZE(kind); i++) {
-		char path[256];
-		FILE *f;
-
-		snprintf(path, sizeof(path), "%s/%s/probability", folder,
-			 kind[i]);
-		f = fopen(path, "we");
-		if (!f || fprintf(f, "%u", percent) < 0 || fclose(f))
-			complain("cannot write %s", path);
-	}
+	if (inject_faults(percent, &failure))
+		complain("%s", failure.text);
 }
 
 static int start(pthread_t *thread, void *(*run)(void *), void *arg)
@@ -1158,11 +1147,11 @@ static void race(unsigned int seconds, unsigned int seed)
 		seeds[i] = seed + 1000 + i;
 		start(&invalidator[i], invalidator_main, &seeds[i]);
 	}
-	inject_faults(5);
+	inject(5);
 	while (!stop && (now_ns() < until ||
 			 (!all_happened() && now_ns() < at_last)))
 		usleep(10000);
-	inject_faults(0);
+	inject(0);
 	stop = true;
 	for (i = 0; i < INVALIDATORS; i++)
 		pthread_join(invalidator[i], NULL);

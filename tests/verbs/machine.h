@@ -156,6 +156,24 @@ static inline int rdma_objects(char *text, size_t size)
 	return !f || pclose(f) || !n ? -EIO : 0;
 }
 
+/* Prepared by faults-on, which names the folder; without it there are none. */
+static inline int inject_faults(unsigned int percent, struct failure *failure)
+{
+	static const char *const kind[] = { "failslab", "fail_page_alloc" };
+	const char *folder = getenv("FAULTS");
+	char path[256], value[16];
+	size_t i;
+
+	snprintf(value, sizeof(value), "%u", percent);
+	for (i = 0; folder && i < ARRAY_SIZE(kind); i++) {
+		snprintf(path, sizeof(path), "%s/%s/probability", folder,
+			 kind[i]);
+		if (set_knob(path, value, failure))
+			return -EIO;
+	}
+	return 0;
+}
+
 /* --- Documentation/admin-guide/mm/pagemap.rst */
 
 #define PM_PRESENT	0x8000000000000000ULL

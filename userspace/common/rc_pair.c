@@ -58,10 +58,12 @@ static void cq_close(struct rc_cq *cq)
 		ibv_destroy_comp_channel(cq->channel);
 }
 
-static int end_open(struct rc_end *end, struct ibv_pd *pd,
+static int end_open(struct rc_pair *pair, int i, struct ibv_pd *pd,
 		    const struct rc_params *params, struct failure *failure)
 {
+	struct rc_end *end = &pair->end[i];
 	struct ibv_qp_init_attr attr = {
+		.srq = i ? params->srq : NULL,
 		.cap = {
 			.max_send_wr = params->queue,
 			.max_recv_wr = params->queue,
@@ -251,7 +253,7 @@ int rc_pair_open(struct rc_pair *pair, struct rdma_dev *dev, struct ibv_pd *pd,
 
 	*pair = (struct rc_pair){ .dev = dev };
 	for (i = 0; i < 2; i++) {
-		err = end_open(&pair->end[i], pd, params, failure);
+		err = end_open(pair, i, pd, params, failure);
 		if (err)
 			goto close;
 	}

@@ -43,6 +43,7 @@ struct rc_params {
 	uint32_t queue;		/* work requests and receives in flight */
 	uint32_t sge;
 	uint32_t inline_data;
+	struct ibv_srq *srq;	/* what end 1 receives is posted to, or NULL */
 };
 
 /*
