@@ -37,6 +37,7 @@ kcsan = DEBUG=1 RXE_UFFD_KERNEL=$(build)/kernel-kcsan/bzImage \
 help:
 	@echo 'make run      build everything, boot, show RDMA faulting in userfaultfd memory'
 	@echo 'make check    run the tests: T=group[/test]  DEBUG=1  KCSAN=1  KERNEL=image  V=1'
+	@echo 'make soak     all of it at random for MIN=10 minutes: SEED=number to repeat one, KERNEL=image'
 	@echo 'make bench    measure resident on-demand paging against pinned memory: KERNEL=image'
 	@echo 'make kernel   build the patched kernel: DEBUG=1 (all checks on)  STOCK=1 (unpatched)'
 	@echo '              KCSAN=1 (finds data races)'
@@ -59,6 +60,14 @@ check: packages-check
 	@$(MAKE) -s userspace test-programs
 	@$(if $(KCSAN),$(kcsan),$(if $(KERNEL),RXE_UFFD_KERNEL=$(abspath $(KERNEL))) $(if $(DEBUG),DEBUG=1)) \
 		prove --timer -j $(shell nproc) $(if $(V),--verbose) $(tests)
+
+# The debug kernel has fault injection and finds leaks.
+soak: packages-check
+	@tests/soak/minutes > /dev/null
+	@$(if $(KERNEL),,scripts/kernel-build $(version) --debug)
+	@$(MAKE) -s test-programs
+	@$(if $(KERNEL),RXE_UFFD_KERNEL=$(abspath $(KERNEL)) $(if $(DEBUG),DEBUG=1),DEBUG=1) \
+		tests/soak/boot $$(tests/soak/minutes) $(SEED)
 
 bench: packages-check
 	@$(if $(KERNEL),,scripts/kernel-build $(version))
@@ -96,5 +105,5 @@ packages-check:
 clean:
 	rm -rf build
 
-.PHONY: help run check bench kernel headers tree save series userspace test-programs \
+.PHONY: help run check soak bench kernel headers tree save series userspace test-programs \
 	packages packages-check clean
