@@ -229,7 +229,7 @@ def parse(arguments):
     if '"' in PROJECT:
         fail(f'the project folder has a " in its path: {PROJECT}')
     line = guest.kernel_command_line(settings, 1)
-    if len(line.encode()) > guest.MAX_CMDLINE - 16:
+    if len(line.encode()) > guest.MAX_CMDLINE - 40:
         fail("--append: the kernel's command line is too long")
     if settings.log:
         try:

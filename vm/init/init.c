@@ -123,6 +123,12 @@ int main(void)
 	bool stuck;
 	int screen, status;
 
+	/* On the host it tells vm/run what the guest would not find out. */
+	if (getpid() != 1) {
+		printf("%lu\n", tsc_khz());
+		return 0;
+	}
+
 	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	control_open();
 	control_read_job(&job);

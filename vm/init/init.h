@@ -49,6 +49,9 @@ void root_mount(const struct job *job);
 /* network.c */
 void network_up(const struct job *job);
 
+/* tsc.c: in kHz, 0 where there is none */
+unsigned long tsc_khz(void);
+
 /* leftovers.c */
 bool leftovers_kill(const struct job *job);
 void leftovers_delete_rxe(const struct job *job);
