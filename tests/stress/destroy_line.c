@@ -148,7 +148,8 @@ TEST_F_TIMEOUT(line, destroy, 120)
 
 		DO(&LEFT->lab, connect_sides(self->side));
 		DO(&LEFT->lab, post_all(self->side, responses));
-		usleep(rand_r(&self->seed) % LATEST_US);
+		/* Once all have parked for sure, however slow this is. */
+		usleep(i ? rand_r(&self->seed) % LATEST_US : 20 * LATEST_US);
 		DO(&self->side[first].lab, destroy_qp(&self->side[first], &longest));
 		usleep(rand_r(&self->seed) % 3 * LATEST_US / 4);
 		DO(&self->side[!first].lab, destroy_qp(&self->side[!first], &longest));
