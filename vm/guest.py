@@ -115,7 +115,7 @@ def _clock():
     """For an emulated CPU: how fast its time stamp counter counts, which the guest finds
     out wrongly when this machine has other things to do."""
     khz = subprocess.run([INIT], capture_output=True, text=True, check=True).stdout.strip()
-    return [] if khz == "0" else [f"tsc_early_khz={khz}"]
+    return f"tsc_early_khz={khz}"
 
 
 def kernel_command_line(settings, slow):
@@ -227,8 +227,8 @@ class Guest:
             "-no-reboot", "-machine", "pc", "-accel", accel, "-cpu", cpu,
             "-smp", str(settings.smp), "-m", settings.mem,
             "-kernel", self.kernel,
-            "-append", " ".join([kernel_command_line(settings, self.slow)]
-                                + (_clock() if self.accel == "tcg" else [])),
+            "-append", kernel_command_line(settings, self.slow)
+                       + (" " + _clock() if self.accel == "tcg" else ""),
         ]
         for node in range(settings.nodes if settings.nodes > 1 else 0):
             arguments += [

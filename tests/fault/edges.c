@@ -72,7 +72,7 @@ static int supply(struct lab *lab, struct slow *slow, size_t i)
 	memset(bytes, (int)i + 1, lab->page_size);
 	err = uffd_copy(slow->uffd, slow->addr + i * lab->page_size, bytes,
 			lab->page_size);
-	return err ? fail(&lab->failure, -err, "cannot supply page %zu", i) : 0;
+	return err ? fail(&lab->failure, -err, "page %zu cannot be put in place", i) : 0;
 }
 
 FIXTURE_SETUP(edges)
@@ -377,7 +377,7 @@ static int drain(struct lab *lab, struct ibv_qp *qp)
 		return fail(&lab->failure, err, "cannot go to SQD");
 	if (poll(&events, 1, 10000) != 1 ||
 	    ibv_get_async_event(lab->dev.ctx, &event))
-		return fail(&lab->failure, 0, "the send queue does not drain");
+		return fail(&lab->failure, 0, "the send queue still has work");
 	ibv_ack_async_event(&event);
 	if (event.event_type != IBV_EVENT_SQ_DRAINED)
 		return fail(&lab->failure, 0, "event %d", event.event_type);

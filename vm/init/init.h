@@ -49,7 +49,7 @@ void root_mount(const struct job *job);
 /* network.c */
 void network_up(const struct job *job);
 
-/* tsc.c: in kHz, 0 where there is none */
+/* tsc.c */
 unsigned long tsc_khz(void);
 
 /* leftovers.c */

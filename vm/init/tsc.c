@@ -6,8 +6,6 @@
  */
 #include "init.h"
 
-#if defined(__x86_64__) || defined(__i386__)
-
 #include <stdint.h>
 #include <time.h>
 #include <x86intrin.h>
@@ -46,12 +44,3 @@ unsigned long tsc_khz(void)
 	end = now();
 	return (end.ticks - begin.ticks) * 1000000 / (end.ns - begin.ns);
 }
-
-#else
-
-unsigned long tsc_khz(void)
-{
-	return 0;
-}
-
-#endif
