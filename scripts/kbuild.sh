@@ -18,12 +18,12 @@ kbuild_place() {
 kbuild() {
 	local place=$1
 	shift
-	# Nothing of who builds, when and where gets into the image. No CCACHE_DEPEND: it
-	# would not see the files that assembler code includes (.incbin).
+	# Nothing of who builds, when and where gets into the image.
 	KBUILD_BUILD_TIMESTAMP='2026-01-01' KBUILD_BUILD_VERSION=1 \
 	KBUILD_BUILD_USER=rxe-uffd KBUILD_BUILD_HOST=localhost \
-	CCACHE_DIR=$cache/ccache CCACHE_MAXSIZE=3G CCACHE_NOHASHDIR=1 \
-		make -C "$place" O="$place/obj" -j"$(nproc)" CC='ccache gcc' HOSTCC='ccache gcc' "$@"
+	CCACHE_DIR=$cache/ccache CCACHE_MAXSIZE=3G CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1 \
+	PATH=$project/scripts:$PATH \
+		make -C "$place" O="$place/obj" -j"$(nproc)" CC=kernel-cc "$@"
 }
 
 # kbuild_note TREE PLACE: remembers, before a build of a patched TREE, which files
