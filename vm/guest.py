@@ -118,7 +118,7 @@ def _clock():
     return f"tsc_early_khz={khz}"
 
 
-def kernel_command_line(settings, slow):
+def kernel_command_line(settings, slow, clock=""):
     words = [
         "root=root rootfstype=9p ro",
         "rootflags=trans=virtio,version=9p2000.L,msize=512000,cache=loose",
@@ -141,6 +141,8 @@ def kernel_command_line(settings, slow):
             words.append("kmemleak=off")
     if settings.hugepages:
         words.append(f"hugepages={settings.hugepages}")
+    if clock:
+        words.append(clock)
     words += settings.append
     return " ".join(words)
 
@@ -227,8 +229,8 @@ class Guest:
             "-no-reboot", "-machine", "pc", "-accel", accel, "-cpu", cpu,
             "-smp", str(settings.smp), "-m", settings.mem,
             "-kernel", self.kernel,
-            "-append", kernel_command_line(settings, self.slow)
-                       + (" " + _clock() if self.accel == "tcg" else ""),
+            "-append", kernel_command_line(settings, self.slow,
+                                           _clock() if self.accel == "tcg" else ""),
         ]
         for node in range(settings.nodes if settings.nodes > 1 else 0):
             arguments += [
