@@ -9,16 +9,15 @@ scratch=$(mktemp -d "$project/build/tests/${0##*/}-XXXXXX" 2> /dev/null || mktem
 trap 'rm -rf "$scratch"' EXIT
 count=0
 
-# result STATUS NAME [TEXT]: one TAP line; TEXT tells what was seen if it is bad.
+# result STATUS NAME [TEXT]: one TAP line; TEXT tells what was seen if it is bad, on
+# stderr, which prove shows.
 result() {
 	count=$((count + 1))
 	if [ "$1" -eq 0 ]; then
 		printf 'ok %d - %s\n' "$count" "$2"
 	else
 		printf 'not ok %d - %s\n' "$count" "$2"
-		if [ -n "${3-}" ]; then
-			printf '%s\n' "$3" | sed 's/^/# /'
-		fi
+		printf '%s\n' "$2" ${3+"$3"} | sed 's/^/# /' >&2
 	fi
 }
 
