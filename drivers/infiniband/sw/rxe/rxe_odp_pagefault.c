@@ -653,17 +653,16 @@ int rxe_odp_park(struct rxe_odp *odp, struct rxe_odp_park *park,
 	return -EIOCBQUEUED;
 }
 
+/* Return: whether it has waited. */
 static bool rxe_odp_leave(struct rxe_odp_park *park, bool put_off)
 {
 	struct rxe_odp *odp = park->odp;
-	bool parked;
 
 	if (!odp)
 		return false;
 
 	spin_lock(&odp->faults_lock);
-	parked = park->pagefault;
-	if (parked) {
+	if (park->pagefault) {
 		if (put_off)
 			trace_rxe_odp_put_off(park->pagefault->id,
 					      qp_num(park->task->qp), park->va);
@@ -677,7 +676,7 @@ static bool rxe_odp_leave(struct rxe_odp_park *park, bool put_off)
 
 	park->odp = NULL;
 	rxe_odp_put(odp);
-	return parked;
+	return true;
 }
 
 /**
@@ -688,17 +687,17 @@ static bool rxe_odp_leave(struct rxe_odp_park *park, bool put_off)
  *
  * Context: Process context of @park->task, or when that does not run. No spinlock
  * is held.
- * Return: whether it was still waiting.
+ * Return: whether it has waited, and was not resumed since.
  */
 bool rxe_odp_unpark(struct rxe_odp_park *park)
 {
-	bool parked = rxe_odp_leave(park, false);
+	bool waited = rxe_odp_leave(park, false);
 
 	park->err = 0;
 	park->waited = false;
 	park->flushed = 0;
 	rxe_odp_ask_no_more(park);
-	return parked;
+	return waited;
 }
 
 /**
@@ -707,26 +706,24 @@ bool rxe_odp_unpark(struct rxe_odp_park *park)
  *
  * What it has asked for stays asked for.
  *
- * Context: as rxe_odp_unpark().
+ * Context, Return: as rxe_odp_unpark().
  */
-void rxe_odp_put_off(struct rxe_odp_park *park)
+bool rxe_odp_put_off(struct rxe_odp_park *park)
 {
-	rxe_odp_leave(park, true);
+	bool waited = rxe_odp_leave(park, true);
+
 	park->err = 0;
 	park->flushed = 0;
+	return waited;
 }
 
 /**
  * rxe_odp_resume - the operation is going to be repeated
  * @park: where it has waited, or has not; not rxe_odp_parked()
  *
- * Context: as rxe_odp_unpark().
- * Return: whether it has waited.
+ * Context, Return: as rxe_odp_unpark().
  */
 bool rxe_odp_resume(struct rxe_odp_park *park)
 {
-	bool waited = park->odp;
-
-	rxe_odp_leave(park, false);
-	return waited;
+	return rxe_odp_leave(park, false);
 }

@@ -98,7 +98,7 @@ static inline void rxe_odp_park_begin(struct rxe_odp_park *park)
 }
 
 bool rxe_odp_unpark(struct rxe_odp_park *park);
-void rxe_odp_put_off(struct rxe_odp_park *park);
+bool rxe_odp_put_off(struct rxe_odp_park *park);
 bool rxe_odp_resume(struct rxe_odp_park *park);
 
 #else /* CONFIG_RDMA_RXE_ODP */
@@ -117,8 +117,9 @@ static inline bool rxe_odp_unpark(struct rxe_odp_park *park)
 	return false;
 }
 
-static inline void rxe_odp_put_off(struct rxe_odp_park *park)
+static inline bool rxe_odp_put_off(struct rxe_odp_park *park)
 {
+	return false;
 }
 
 static inline bool rxe_odp_resume(struct rxe_odp_park *park)
