@@ -29,7 +29,8 @@ ifdef LINUX
 export LINUX
 endif
 version := $(if $(VERSION),--version $(VERSION))
-flavour := $(if $(STOCK),--stock,$(if $(KCSAN),--kcsan,$(if $(DEBUG),--debug)))
+patched := $(if $(KCSAN),--kcsan,$(if $(DEBUG),--debug))
+flavour := $(if $(STOCK),--stock,$(patched))
 # Races in what this project adds fail a test; those elsewhere are Linux's own.
 kcsan = DEBUG=1 RXE_UFFD_KERNEL=$(build)/kernel-kcsan/bzImage \
 	RXE_UFFD_ALLOW_REPORT='KCSAN: (?![\s\S]*(rxe_odp|userfault|hmm_))'
@@ -53,7 +54,7 @@ run: packages kernel userspace
 
 check: packages-check
 	@$(if $(tests),,echo "no tests in '$(wanted)'; groups: $(groups)" >&2; exit 1)
-	@$(if $(KERNEL),,scripts/kernel-build $(version) $(if $(KCSAN),--kcsan,$(if $(DEBUG),--debug)))
+	@$(if $(KERNEL),,scripts/kernel-build $(version) $(patched))
 	@scripts/kernel-build $(version) --stock
 	@scripts/kselftest-build
 	@scripts/kselftest-build --stock

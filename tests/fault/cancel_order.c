@@ -319,26 +319,26 @@ FIXTURE_TEARDOWN(order)
 	ASSERT_STREQ(self->objects, now);
 }
 
-TEST_F_TIMEOUT(order, one_after_the_other, 120)
+static void all_rounds(struct __test_metadata *_metadata,
+		       FIXTURE_DATA(order) *self, int pages, bool together)
 {
 	int i;
 
 	for (i = 0; i < rounds(ROUNDS); i++) {
-		ASSERT_EQ(0, one_round(variant->pages, false, &self->seed,
+		ASSERT_EQ(0, one_round(pages, together, &self->seed,
 				       &self->failure))
 			TH_LOG("round %d: %s", i, self->failure.text);
 	}
 }
 
+TEST_F_TIMEOUT(order, one_after_the_other, 120)
+{
+	all_rounds(_metadata, self, variant->pages, false);
+}
+
 TEST_F_TIMEOUT(order, together, 120)
 {
-	int i;
-
-	for (i = 0; i < rounds(ROUNDS); i++) {
-		ASSERT_EQ(0, one_round(variant->pages, true, &self->seed,
-				       &self->failure))
-			TH_LOG("round %d: %s", i, self->failure.text);
-	}
+	all_rounds(_metadata, self, variant->pages, true);
 }
 
 /* A process in which the same goes on, until it is killed. */
