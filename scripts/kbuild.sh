@@ -21,7 +21,7 @@ kbuild() {
 	# Nothing of who builds, when and where gets into the image.
 	KBUILD_BUILD_TIMESTAMP='2026-01-01' KBUILD_BUILD_VERSION=1 \
 	KBUILD_BUILD_USER=rxe-uffd KBUILD_BUILD_HOST=localhost \
-	CCACHE_DIR=$cache/ccache CCACHE_MAXSIZE=3G CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1 \
+	CCACHE_DIR=$cache/ccache CCACHE_MAXSIZE=3G CCACHE_NOHASHDIR=1 CCACHE_DEPEND=1 CCACHE_INODECACHE=1 \
 	PATH=$project/scripts:$PATH \
 		make -C "$place" O="$place/obj" -j"$(nproc)" CC=kernel-cc "$@"
 }

@@ -167,7 +167,7 @@ class Guest:
         self.process = None
         self.threads = []
         self.status = None
-        self.slow = {"kvm": 1, "tcg": 3}[accel] * (2 if settings.debug else 1)
+        self.slow = {"kvm": 1, "tcg": 3, "icount": 3}[accel] * (2 if settings.debug else 1)
 
     def start(self):
         theirs = []
@@ -223,7 +223,8 @@ class Guest:
         settings = self.settings
         # a fifth level of page tables only costs emulation time
         accel, cpu = {"kvm": ("kvm", "max"),
-                      "tcg": ("tcg,thread=multi", "max,la57=off")}[self.accel]
+                      "tcg": ("tcg,thread=multi", "max,la57=off"),
+                      "icount": ("tcg,thread=single", "max,la57=off")}[self.accel]
         arguments = [
             "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none",
             "-no-reboot", "-machine", "pc", "-accel", accel, "-cpu", cpu,
@@ -232,6 +233,9 @@ class Guest:
             "-append", kernel_command_line(settings, self.slow,
                                            _clock() if self.accel == "tcg" else ""),
         ]
+        if self.accel == "icount":
+            # an instruction takes 2^0 ns
+            arguments += ["-icount", "shift=0"]
         for node in range(settings.nodes if settings.nodes > 1 else 0):
             arguments += [
                 "-object", f"memory-backend-ram,id=node{node},size={self._node_memory(node)}M",

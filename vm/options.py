@@ -108,8 +108,10 @@ def _parser():
         help="NUMA nodes that CPUs and memory are spread over (1)")
     add("--timeout", type=_number(0, 1000000), default=300, metavar="SECONDS",
         help="end the machine after that time (300; 0: never; a shell: never)")
-    add("--accel", choices=("auto", "kvm", "tcg"), default="auto",
-        help="what runs the guest (auto)")
+    add("--accel", choices=("auto", "kvm", "tcg", "icount"), default="auto",
+        help="what runs the guest (auto); icount: tcg with a clock that counts "
+        "instructions, 1 ns each, so that times do not depend on what else this "
+        "machine does")
     add("--hosts", type=_number(1, 2), default=1, metavar="N",
         help="2: two machines, host1 and host2, on one Ethernet; COMMAND runs on both "
         "with HOST=1 or 2 and HOSTS=2 set; the worst status counts")
