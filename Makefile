@@ -72,7 +72,7 @@ soak: packages-check
 
 bench: packages-check
 	@$(if $(KERNEL),,scripts/kernel-build $(version))
-	@vm/run $(if $(KERNEL),--kernel $(KERNEL)) --timeout 3600 -- tests/bench/resident
+	@vm/run $(if $(KERNEL),--kernel $(KERNEL)) --accel icount --smp 1 --timeout 5400 -- tests/bench/resident
 
 kernel: packages
 	@scripts/kernel-build $(version) $(flavour)

@@ -43,6 +43,21 @@ is 'TCG that was asked for' "$status" 0
 is 'is named' "$(cat "$scratch/err")" 'vm/run: accel tcg (asked for)'
 is 'and nothing is remembered' "$(remembered)" ''
 
+# Counting to 100,000 takes a shell as many instructions each time, whatever else runs.
+run --accel icount --smp 1 -- bash -c 'for run in 1 2 3 4; do
+		start=${EPOCHREALTIME/./}
+		for ((i = 0; i < 100000; i++)); do :; done
+		echo $((${EPOCHREALTIME/./} - start))
+	done'
+is 'a clock that counts instructions' "$status" 0
+has 'is named' "$scratch/err" '^vm/run: accel icount \(asked for\)$'
+mapfile -t took < "$scratch/out"
+echo "# us of the guest: ${took[*]}"
+# The first one has pages to fault in.
+least=$(printf '%s\n' "${took[@]:1}" | sort -n | head -n 1)
+most=$(printf '%s\n' "${took[@]:1}" | sort -n | tail -n 1)
+check 'the same work takes the same time, to 3 %' test $((most * 100)) -lt $((least * 103))
+
 if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
 	path=$PATH
 	fake hangs 'exec sleep 1000'
