@@ -44,11 +44,14 @@ is 'is named' "$(cat "$scratch/err")" 'vm/run: accel tcg (asked for)'
 is 'and nothing is remembered' "$(remembered)" ''
 
 # Counting to 100,000 takes a shell as many instructions each time, whatever else runs.
-run --accel icount --smp 1 -- bash -c 'for run in 1 2 3 4; do
-		start=${EPOCHREALTIME/./}
-		for ((i = 0; i < 100000; i++)); do :; done
-		echo $((${EPOCHREALTIME/./} - start))
-	done'
+script count << 'END'
+for run in 1 2 3 4; do
+	start=${EPOCHREALTIME/./}
+	for ((i = 0; i < 100000; i++)); do :; done
+	echo $((${EPOCHREALTIME/./} - start))
+done
+END
+run --accel icount --smp 1 -- bash "$scratch/count"
 is 'a clock that counts instructions' "$status" 0
 has 'is named' "$scratch/err" '^vm/run: accel icount \(asked for\)$'
 mapfile -t took < "$scratch/out"
