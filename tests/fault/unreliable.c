@@ -25,6 +25,7 @@ FIXTURE(unreliable)
 	struct lab lab;
 	struct mem *pinned, *absent, *there;
 	struct rc_pair pair;
+	struct ibv_srq *srq;
 	size_t len, grh;
 	uint64_t dropped, parked, cancelled;
 };
@@ -33,6 +34,7 @@ FIXTURE_VARIANT(unreliable)
 {
 	enum ibv_qp_type transport;
 	enum ibv_wr_opcode opcode;
+	bool srq;
 };
 
 FIXTURE_VARIANT_ADD(unreliable, uc_write)
@@ -51,6 +53,20 @@ FIXTURE_VARIANT_ADD(unreliable, ud_send)
 {
 	.transport = IBV_QPT_UD,
 	.opcode = IBV_WR_SEND,
+};
+
+FIXTURE_VARIANT_ADD(unreliable, uc_send_srq)
+{
+	.transport = IBV_QPT_UC,
+	.opcode = IBV_WR_SEND,
+	.srq = true,
+};
+
+FIXTURE_VARIANT_ADD(unreliable, ud_send_srq)
+{
+	.transport = IBV_QPT_UD,
+	.opcode = IBV_WR_SEND,
+	.srq = true,
 };
 
 static int counter(struct lab *lab, const char *name, uint64_t *value)
@@ -78,6 +94,15 @@ FIXTURE_SETUP(unreliable)
 	ASSERT_EQ(ODP_UD, caps->per_transport_caps.ud_odp_caps & ODP_UD);
 	params.transport = variant->transport;
 	params.queue = 2 * MANY;
+	if (variant->srq) {
+		struct ibv_srq_init_attr attr = {
+			.attr = { .max_wr = params.queue, .max_sge = 1 },
+		};
+
+		self->srq = ibv_create_srq(lab->pd, &attr);
+		ASSERT_NE(NULL, self->srq);
+		params.srq = self->srq;
+	}
 	DO(lab, rc_pair_open(&self->pair, &lab->dev, lab->pd, &params,
 			     &lab->failure));
 	self->pinned = mem_new(lab, MEM_PINNED, PAGES, ACCESS_ALL);
@@ -100,6 +125,8 @@ FIXTURE_TEARDOWN(unreliable)
 	uint64_t begun = now_ns();
 
 	rc_pair_close(&self->pair);
+	if (self->srq)
+		EXPECT_EQ(0, ibv_destroy_srq(self->srq));
 	EXPECT_LT(now_ns() - begun, AT_ONCE);
 	lab_close(&self->lab);
 }

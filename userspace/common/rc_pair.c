@@ -328,7 +328,8 @@ int rc_post_recv(struct rc_end *end, struct ibv_sge *sge, int num_sge,
 	struct ibv_recv_wr *bad;
 	int err;
 
-	err = ibv_post_recv(end->qp, &wr, &bad);
+	err = end->qp->srq ? ibv_post_srq_recv(end->qp->srq, &wr, &bad) :
+			     ibv_post_recv(end->qp, &wr, &bad);
 	if (err)
 		return fail(failure, err, "cannot post a receive");
 	return 0;
