@@ -131,9 +131,7 @@ static long long counter(struct lab *lab, const char *name)
 {
 	uint64_t value = 0;
 
-	/* What it shows may be 10 ms old. */
-	usleep(20000);
-	read_counter(rdma_dev_name(&lab->dev), name, &value);
+	lab_counter(lab, name, &value);
 	return value;
 }
 

@@ -69,16 +69,6 @@ FIXTURE_VARIANT_ADD(unreliable, ud_send_srq)
 	.srq = true,
 };
 
-static int counter(struct lab *lab, const char *name, uint64_t *value)
-{
-	int err;
-
-	/* What can be read may be as old as that. */
-	usleep(20000);
-	err = read_counter(rdma_dev_name(&lab->dev), name, value);
-	return err ? fail(&lab->failure, -err, "cannot read %s", name) : 0;
-}
-
 #define ODP_UD	(IBV_ODP_SUPPORT_SEND | IBV_ODP_SUPPORT_RECV)
 #define ODP_UC	(ODP_UD | IBV_ODP_SUPPORT_WRITE)
 
@@ -115,9 +105,9 @@ FIXTURE_SETUP(unreliable)
 		self->len = lab->page_size - 1100;
 		self->grh = GRH;
 	}
-	DO(lab, counter(lab, "odp_dropped", &self->dropped));
-	DO(lab, counter(lab, "odp_parked", &self->parked));
-	DO(lab, counter(lab, "odp_cancelled", &self->cancelled));
+	DO(lab, lab_counter(lab, "odp_dropped", &self->dropped));
+	DO(lab, lab_counter(lab, "odp_parked", &self->parked));
+	DO(lab, lab_counter(lab, "odp_cancelled", &self->cancelled));
 }
 
 FIXTURE_TEARDOWN(unreliable)
@@ -214,7 +204,7 @@ static int new_absent(FIXTURE_DATA(unreliable) *self, uint64_t latency)
 #define WAIT_COUNTER(lab, name, before, now) do { \
 	uint64_t _deadline = now_ns() + PATIENCE; \
 	do { \
-		DO(lab, counter(lab, name, now)); \
+		DO(lab, lab_counter(lab, name, now)); \
 		ASSERT_GT(_deadline, now_ns()) TH_LOG("no %s", name); \
 	} while (*(now) <= (before)); \
 } while (0)
@@ -232,9 +222,9 @@ TEST_F(unreliable, within_the_second)
 	DO(lab, sent(lab, &self->pair));
 	DO(lab, arrived(self, variant));
 	DO(lab, check(self, self->pinned, self->absent));
-	DO(lab, counter(lab, "odp_parked", &now));
+	DO(lab, lab_counter(lab, "odp_parked", &now));
 	ASSERT_LT(self->parked, now);
-	DO(lab, counter(lab, "odp_dropped", &now));
+	DO(lab, lab_counter(lab, "odp_dropped", &now));
 	ASSERT_EQ(self->dropped, now);
 }
 
@@ -278,7 +268,7 @@ TEST_F(unreliable, never)
 					   self->absent->len, PM_PRESENT));
 	}
 	/* One message, whatever the number of its packets. */
-	DO(lab, counter(lab, "odp_dropped", &now));
+	DO(lab, lab_counter(lab, "odp_dropped", &now));
 	ASSERT_EQ(self->dropped + 1, now);
 }
 
@@ -296,9 +286,9 @@ TEST_F(unreliable, destroy)
 	WAIT_COUNTER(lab, "odp_parked", self->parked, &now);
 	AT_ONCE_DO(ibv_destroy_qp(self->pair.end[1].qp));
 	self->pair.end[1].qp = NULL;
-	DO(lab, counter(lab, "odp_cancelled", &now));
+	DO(lab, lab_counter(lab, "odp_cancelled", &now));
 	ASSERT_EQ(self->cancelled + 1, now);
-	DO(lab, counter(lab, "odp_dropped", &now));
+	DO(lab, lab_counter(lab, "odp_dropped", &now));
 	ASSERT_EQ(self->dropped, now);
 }
 
@@ -315,9 +305,9 @@ TEST_F(unreliable, sender_waits)
 	DO(lab, sent(lab, &self->pair));
 	DO(lab, arrived(self, variant));
 	DO(lab, check(self, self->absent, self->there));
-	DO(lab, counter(lab, "odp_parked", &now));
+	DO(lab, lab_counter(lab, "odp_parked", &now));
 	ASSERT_LT(self->parked, now);
-	DO(lab, counter(lab, "odp_dropped", &now));
+	DO(lab, lab_counter(lab, "odp_dropped", &now));
 	ASSERT_EQ(self->dropped, now);
 }
 
@@ -353,7 +343,7 @@ TEST_F(unreliable, many_behind)
 	WAIT_COUNTER(lab, "odp_dropped", dropped, &now);
 	DO(lab, arrived(self, variant));
 	DO(lab, mem_check(lab, self->there, "remote"));
-	DO(lab, counter(lab, "odp_dropped", &now));
+	DO(lab, lab_counter(lab, "odp_dropped", &now));
 	ASSERT_EQ(dropped + 1, now);
 }
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lab.h"
+#include "machine.h"
 
 int lab_open_on(struct lab *lab, const char *device)
 {
@@ -47,6 +48,16 @@ static void mem_free(struct mem *mem)
 		close(mem->memfd);
 	free(mem->image);
 	free(mem);
+}
+
+int lab_counter(struct lab *lab, const char *name, uint64_t *value)
+{
+	int err;
+
+	/* What can be read may be 10 ms old. */
+	usleep(20000);
+	err = read_counter(rdma_dev_name(&lab->dev), name, value);
+	return err ? fail(&lab->failure, -err, "cannot read %s", name) : 0;
 }
 
 void lab_close(struct lab *lab)

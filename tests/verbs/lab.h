@@ -65,6 +65,9 @@ int lab_open(struct lab *lab);
 /* Not the first device, but this one. */
 int lab_open_on(struct lab *lab, const char *device);
 
+/* One of the device's hw_counters, as of now. */
+int lab_counter(struct lab *lab, const char *name, uint64_t *value);
+
 /* Safe with accesses still waiting: gives the pages up first. */
 void lab_close(struct lab *lab);
 

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * How long a request waits for its page before it gets an RNR NAK: a share of its
+ * QP's own timeout, which the parameter odp_park_percent sets.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "kselftest_harness.h"
+#include "waiting.h"
+
+#define PARAMETER	"/sys/module/rdma_rxe/parameters/odp_park_percent"
+
+/* As an exponent of the verbs, and the 4.3 s that it stands for. */
+#define TIMEOUT		20
+#define TIMEOUT_NS	(4096ULL << TIMEOUT)
+
+/* Timers count in jiffies, the first of which may be a short one. */
+#define JIFFY		(10 * NSEC_PER_MSEC)
+
+#define BY_DEFAULT	25
+#define FOR_EVER	(-1)
+
+FIXTURE(park_time)
+{
+	struct lab lab;
+	struct waiting w;
+	struct rc_params params;
+	uint64_t naks, parked;
+	int fd;
+};
+
+/* Returns 0 or a negative errno. */
+static int set_percent(int fd, int percent)
+{
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%d", percent);
+
+	return pwrite(fd, text, n, 0) == n ? 0 : -errno;
+}
+
+static int get_percent(int fd)
+{
+	char text[16] = "";
+
+	return pread(fd, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : -errno;
+}
+
+FIXTURE_SETUP(park_time)
+{
+	struct lab *lab = &self->lab;
+
+	self->fd = open(PARAMETER, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, self->fd);
+	ASSERT_EQ(BY_DEFAULT, get_percent(self->fd));
+	DO(lab, lab_open(lab));
+	self->params = rc_params_default;
+	self->params.timeout = TIMEOUT;
+	DO(lab, lab_counter(lab, "odp_rnr_nak", &self->naks));
+	DO(lab, lab_counter(lab, "odp_parked", &self->parked));
+}
+
+FIXTURE_TEARDOWN(park_time)
+{
+	EXPECT_EQ(0, set_percent(self->fd, BY_DEFAULT));
+	close(self->fd);
+	close_pair(&self->w);
+	lab_close(&self->lab);
+}
+
+/* A WRITE at the time @begun to a page that comes after @latency. */
+static int post(FIXTURE_DATA(park_time) *self, uint64_t latency,
+		uint64_t *begun)
+{
+	struct waiting *w = &self->w;
+	struct lab *lab = &self->lab;
+	struct rc_op op;
+	int err;
+
+	lab->page_latency_ns = latency;
+	w->pinned = mem_new(lab, MEM_PINNED, 1, ACCESS_ALL);
+	w->absent = w->pinned ? mem_new(lab, MEM_UFFD, 1, ACCESS_ALL) : NULL;
+	if (!w->absent)
+		return -EIO;
+	err = rc_pair_open(&w->pair, &lab->dev, lab->pd, &self->params,
+			   &lab->failure);
+	w->open = !err;
+	op = mem_op(IBV_WR_RDMA_WRITE, w->pinned, 0, w->absent, 0,
+		    lab->page_size);
+	*begun = now_ns();
+	return err ?: rc_post(&w->pair.end[0], &op, &lab->failure);
+}
+
+/* When the first RNR NAK came, or 0 if none did. */
+static int wait_nak(FIXTURE_DATA(park_time) *self, uint64_t deadline,
+		    uint64_t *came)
+{
+	uint64_t naks = 0;
+	int err;
+
+	do {
+		err = lab_counter(&self->lab, "odp_rnr_nak", &naks);
+		if (err)
+			return err;
+		*came = naks > self->naks ? now_ns() : 0;
+	} while (!*came && now_ns() < deadline);
+	return 0;
+}
+
+FIXTURE_VARIANT(park_time)
+{
+	int percent;
+};
+
+FIXTURE_VARIANT_ADD(park_time, none)
+{
+	.percent = 0,
+};
+
+FIXTURE_VARIANT_ADD(park_time, tenth)
+{
+	.percent = 10,
+};
+
+FIXTURE_VARIANT_ADD(park_time, quarter)
+{
+	.percent = BY_DEFAULT,
+};
+
+FIXTURE_VARIANT_ADD(park_time, most)
+{
+	.percent = 75,
+};
+
+FIXTURE_VARIANT_ADD(park_time, whole)
+{
+	.percent = 100,
+};
+
+FIXTURE_VARIANT_ADD(park_time, timeout_0)
+{
+	.percent = FOR_EVER,
+};
+
+/* Not before its time, and not long after it. */
+TEST_F(park_time, page_never_comes)
+{
+	uint64_t begun, came, share = TIMEOUT_NS * variant->percent / 100;
+	struct lab *lab = &self->lab;
+
+	if (variant->percent == FOR_EVER) {
+		self->params.timeout = 0;
+		share = TIMEOUT_NS;
+	} else {
+		ASSERT_EQ(0, set_percent(self->fd, variant->percent));
+	}
+	DO(lab, post(self, NEVER, &begun));
+	DO(lab, wait_nak(self, begun + share + AT_ONCE, &came));
+	if (variant->percent == FOR_EVER) {
+		ASSERT_EQ(0, came);
+		return;
+	}
+	ASSERT_NE(0, came);
+	TH_LOG("%d %%, %llu ms: RNR NAK after %llu ms", variant->percent,
+	       share / NSEC_PER_MSEC, (came - begun) / NSEC_PER_MSEC);
+	ASSERT_LE(share, came - begun + JIFFY);
+}
+
+/* Half of the timeout: in time for those that wait longer. */
+TEST_F(park_time, page_comes)
+{
+	bool in_time = variant->percent == FOR_EVER || variant->percent > 50;
+	struct lab *lab = &self->lab;
+	uint64_t begun, naks, parked;
+	struct ibv_wc wc;
+
+	if (variant->percent == FOR_EVER)
+		self->params.timeout = 0;
+	ASSERT_EQ(0, variant->percent == FOR_EVER ? 0 :
+		     set_percent(self->fd, variant->percent));
+	DO(lab, post(self, TIMEOUT_NS / 2, &begun));
+	DO(lab, rc_wait(&self->w.pair.end[0].send, &wc, begun + PATIENCE,
+			&lab->failure));
+	ASSERT_EQ(IBV_WC_SUCCESS, wc.status);
+	mem_expect(self->w.absent, 0, self->w.pinned->image, lab->page_size);
+	DO(lab, mem_check(lab, self->w.absent, "remote"));
+	DO(lab, lab_counter(lab, "odp_rnr_nak", &naks));
+	DO(lab, lab_counter(lab, "odp_parked", &parked));
+	ASSERT_LT(self->parked, parked);
+	ASSERT_EQ(in_time, naks == self->naks);
+}
+
+FIXTURE(parameter)
+{
+	int fd;
+};
+
+FIXTURE_SETUP(parameter)
+{
+	self->fd = open(PARAMETER, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, self->fd);
+}
+
+FIXTURE_TEARDOWN(parameter)
+{
+	EXPECT_EQ(0, set_percent(self->fd, BY_DEFAULT));
+	close(self->fd);
+}
+
+TEST_F(parameter, takes_a_share_only)
+{
+	ASSERT_EQ(0, set_percent(self->fd, 0));
+	ASSERT_EQ(0, get_percent(self->fd));
+	ASSERT_EQ(0, set_percent(self->fd, 100));
+	ASSERT_EQ(-EINVAL, set_percent(self->fd, 101));
+	ASSERT_EQ(-EINVAL, set_percent(self->fd, -1));
+	ASSERT_EQ(100, get_percent(self->fd));
+}
+
+TEST_HARNESS_MAIN
