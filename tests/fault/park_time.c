@@ -172,16 +172,14 @@ TEST_F(park_time, page_comes)
 	bool in_time = variant->percent == FOR_EVER || variant->percent > 50;
 	struct lab *lab = &self->lab;
 	uint64_t begun, naks, parked;
-	struct ibv_wc wc;
 
 	if (variant->percent == FOR_EVER)
 		self->params.timeout = 0;
 	ASSERT_EQ(0, variant->percent == FOR_EVER ? 0 :
 		     set_percent(self->fd, variant->percent));
 	DO(lab, post(self, TIMEOUT_NS / 2, &begun));
-	DO(lab, rc_wait(&self->w.pair.end[0].send, &wc, begun + PATIENCE,
-			&lab->failure));
-	ASSERT_EQ(IBV_WC_SUCCESS, wc.status);
+	DO(lab, ends_until(lab, &self->w.pair, begun + PATIENCE,
+			   IBV_WC_SUCCESS));
 	mem_expect(self->w.absent, 0, self->w.pinned->image, lab->page_size);
 	DO(lab, mem_check(lab, self->w.absent, "remote"));
 	DO(lab, lab_counter(lab, "odp_rnr_nak", &naks));

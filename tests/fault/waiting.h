@@ -79,15 +79,14 @@ static inline int set_out(struct lab *lab, struct waiting *w, enum side absent,
 	       wait_asked(lab, w->absent, pages);
 }
 
-/* What it ends with, for the requester. */
-static inline int ends_with(struct lab *lab, struct rc_pair *pair,
-			    enum ibv_wc_status status)
+/* What it ends with until then, for the requester. */
+static inline int ends_until(struct lab *lab, struct rc_pair *pair,
+			     uint64_t deadline, enum ibv_wc_status status)
 {
 	struct ibv_wc wc;
 	int err;
 
-	err = rc_wait(&pair->end[0].send, &wc, now_ns() + AT_ONCE,
-		      &lab->failure);
+	err = rc_wait(&pair->end[0].send, &wc, deadline, &lab->failure);
 	if (err)
 		return err;
 	if (wc.status != status)
@@ -95,6 +94,12 @@ static inline int ends_with(struct lab *lab, struct rc_pair *pair,
 			    ibv_wc_status_str(wc.status),
 			    ibv_wc_status_str(status));
 	return 0;
+}
+
+static inline int ends_with(struct lab *lab, struct rc_pair *pair,
+			    enum ibv_wc_status status)
+{
+	return ends_until(lab, pair, now_ns() + AT_ONCE, status);
 }
 
 static inline int to_state(struct ibv_qp *qp, enum ibv_qp_state state)
