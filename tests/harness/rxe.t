@@ -36,7 +36,7 @@ has '--mem' "$scratch/out" '^MemTotal: +[4-7][0-9]{5} kB$'
 is '--no-rxe' "$(grep rxe0 "$scratch/out")" ''
 
 script mounts << 'END'
-for folder in /proc /sys /dev /dev/pts /dev/shm /dev/hugepages /dev/mqueue /run /tmp /var/tmp \
+for folder in /proc /sys /dev /dev/pts /dev/shm /dev/hugepages /run /tmp /var/tmp \
 	/sys/fs/cgroup /sys/kernel/debug /sys/kernel/tracing; do
 	findmnt -rno TARGET,FSTYPE "$folder"
 done
@@ -54,7 +54,6 @@ is 'file systems' "$(cat "$scratch/out")" '/proc proc
 /dev/pts devpts
 /dev/shm tmpfs
 /dev/hugepages hugetlbfs
-/dev/mqueue mqueue
 /run tmpfs
 /tmp tmpfs
 /var/tmp tmpfs

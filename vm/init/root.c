@@ -26,7 +26,6 @@ static const struct {
 	{ "devpts", "/dev/pts", "gid=5,mode=620,ptmxmode=666" },
 	{ "tmpfs", "/dev/shm", "mode=1777" },
 	{ "hugetlbfs", "/dev/hugepages", "mode=1777" },
-	{ "mqueue", "/dev/mqueue", "" },
 	{ "tmpfs", "/run", "mode=755" },
 	{ "tmpfs", "/tmp", "mode=1777" },
 	{ "tmpfs", "/var/tmp", "mode=1777" },
