@@ -265,11 +265,12 @@ static bool rxe_odp_look_around(struct rxe_odp_child *child, unsigned long va,
  * @access:	RXE_ODP_READ or RXE_ODP_WRITE
  * @around:	have a look at the pages around it first, which have often been
  *		supplied together with it
- * @waiter:	what is left a page fault that userfaultfd has to serve
+ * @waiter:	what is left a page fault that userfaultfd has to serve. NULL: there is
+ *		to be no page fault, only the look
  *
  * Context: A kernel thread, without locks. Sleeps, but for no userfaultfd.
- * Return: 0 if the page was in the table at some time during the call, -EIOCBQUEUED
- * if @waiter was queued, or an error of rxe_odp_fault().
+ * Return: 0 if the page was in the table at some time during the call, or was only
+ * looked for; -EIOCBQUEUED if @waiter was queued; or an error of rxe_odp_fault().
  */
 int rxe_odp_fault_page(struct rxe_odp *odp, unsigned long va,
 		       enum rxe_odp_access access, bool around,
@@ -288,7 +289,8 @@ int rxe_odp_fault_page(struct rxe_odp *odp, unsigned long va,
 	if (IS_ERR(child)) {
 		err = PTR_ERR(child);
 	} else {
-		if (!around || !rxe_odp_look_around(child, va, access))
+		if (!(around && rxe_odp_look_around(child, va, access)) &&
+		    waiter)
 			err = rxe_odp_fault_pages(child, va, 1, access, &retry,
 						  waiter);
 		rxe_odp_child_put(child);

@@ -16,7 +16,8 @@
  *	pending -> pending	rxe_odp_pagefault_run(): userfaultfd has to serve it,
  *				its handler was told
  *	pending -> ended	rxe_odp_pagefault_run(): the page is in the table; or
- *				there is an error; or the memory region is gone
+ *				it was supplied, and nobody waits for it; or there is
+ *				an error; or the memory region is gone
  *
  *	what			who			under
  *	in odp->pagefaults,	rxe_odp_pagefault_add(),	odp->faults_lock
@@ -167,25 +168,44 @@ static void rxe_odp_pagefault_end(struct rxe_odp_pagefault *pf, int err)
 	rxe_odp_pagefault_put(pf);
 }
 
+/*
+ * Was the page asked for ahead, of an operation that is not there yet? Or is over: it
+ * may have found the page as soon as that was supplied. Then whoever supplied it may
+ * take it away again, and is not to be asked once more on behalf of nobody.
+ */
+static bool rxe_odp_pagefault_unwanted(struct rxe_odp_pagefault *pf)
+{
+	bool unwanted;
+
+	spin_lock(&pf->odp->faults_lock);
+	unwanted = !pf->prefetch && list_empty(&pf->parks);
+	spin_unlock(&pf->odp->faults_lock);
+	return unwanted;
+}
+
 /* @around: see rxe_odp_fault_page() */
 static void rxe_odp_pagefault_run(struct rxe_odp_pagefault *pf, bool around)
 {
+	struct userfault_waiter *waiter = &pf->waiter;
+	bool answered = false;
 	int err;
 
 	mutex_lock(&pf->running);
-	if (userfault_waiter_queued(&pf->waiter)) {
-		userfault_waiter_end(&pf->waiter);
+	if (userfault_waiter_queued(waiter)) {
+		answered = !userfault_waiter_end(waiter);
 		rxe_odp_pagefault_put(pf);
 	}
 	if (pf->ended)
 		goto unlock;
 
+	if (answered && rxe_odp_pagefault_unwanted(pf))
+		waiter = NULL;
 	/* What is set after this kicks all that are pending. */
 	if (READ_ONCE(pf->odp->closed))
 		err = -EFAULT;
 	else
 		err = rxe_odp_fault_page(pf->odp, pf->node.start, pf->access,
-					 around, &pf->waiter);
+					 around, waiter);
 	if (err == -EIOCBQUEUED) {
 		refcount_inc(&pf->refs);
 		trace_rxe_odp_fault_asked(pf->id, pf->odp->process->tgid,
