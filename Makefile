@@ -60,7 +60,7 @@ check: packages-check
 	@scripts/kselftest-build --stock
 	@$(MAKE) -s userspace test-programs
 	@$(if $(KCSAN),$(kcsan),$(if $(KERNEL),RXE_UFFD_KERNEL=$(abspath $(KERNEL))) $(if $(DEBUG),DEBUG=1)) \
-		prove --timer -j $(shell nproc) $(if $(V),--verbose) $(tests)
+		tests/run --timer -j $(shell nproc) $(if $(V),--verbose) $(tests)
 
 # The debug kernel has fault injection and finds leaks.
 soak: packages-check
