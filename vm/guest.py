@@ -167,7 +167,7 @@ class Guest:
         self.process = None
         self.threads = []
         self.status = None
-        self.slow = {"kvm": 1, "tcg": 3, "icount": 3}[accel] * (2 if settings.debug else 1)
+        self.slow = (1 if accel == "kvm" else 3) * (2 if settings.debug else 1)
 
     def start(self):
         theirs = []
@@ -221,10 +221,10 @@ class Guest:
 
     def _machine(self):
         settings = self.settings
+        accel = {"kvm": "kvm", "tcg": "tcg,thread=multi",
+                 "icount": "tcg,thread=single"}[self.accel]
         # a fifth level of page tables only costs emulation time
-        accel, cpu = {"kvm": ("kvm", "max"),
-                      "tcg": ("tcg,thread=multi", "max,la57=off"),
-                      "icount": ("tcg,thread=single", "max,la57=off")}[self.accel]
+        cpu = "max" if self.accel == "kvm" else "max,la57=off"
         arguments = [
             "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none",
             "-no-reboot", "-machine", "pc", "-accel", accel, "-cpu", cpu,

@@ -3,13 +3,9 @@
  * How long a request waits for its page before it gets an RNR NAK: a share of its
  * QP's own timeout, which the parameter odp_park_percent sets.
  */
-#include <fcntl.h>
-#include <stdlib.h>
-
 #include "kselftest_harness.h"
+#include "park_percent.h"
 #include "waiting.h"
-
-#define PARAMETER	"/sys/module/rdma_rxe/parameters/odp_park_percent"
 
 /* As an exponent of the verbs, and the 4.3 s that it stands for. */
 #define TIMEOUT		20
@@ -18,7 +14,7 @@
 /* Timers count in jiffies, the first of which may be a short one. */
 #define JIFFY		(10 * NSEC_PER_MSEC)
 
-#define BY_DEFAULT	25
+/* No share of anything: a QP without a timeout. */
 #define FOR_EVER	(-1)
 
 FIXTURE(park_time)
@@ -27,43 +23,63 @@ FIXTURE(park_time)
 	struct waiting w;
 	struct rc_params params;
 	uint64_t naks, parked;
-	int fd;
 };
 
-/* Returns 0 or a negative errno. */
-static int set_percent(int fd, int percent)
+FIXTURE_VARIANT(park_time)
 {
-	char text[16];
-	int n = snprintf(text, sizeof(text), "%d", percent);
+	int percent;
+};
 
-	return pwrite(fd, text, n, 0) == n ? 0 : -errno;
-}
-
-static int get_percent(int fd)
+FIXTURE_VARIANT_ADD(park_time, none)
 {
-	char text[16] = "";
+	.percent = 0,
+};
 
-	return pread(fd, text, sizeof(text) - 1, 0) > 0 ? atoi(text) : -errno;
-}
+FIXTURE_VARIANT_ADD(park_time, tenth)
+{
+	.percent = 10,
+};
+
+FIXTURE_VARIANT_ADD(park_time, quarter)
+{
+	.percent = PARK_PERCENT_DEFAULT,
+};
+
+FIXTURE_VARIANT_ADD(park_time, most)
+{
+	.percent = 75,
+};
+
+FIXTURE_VARIANT_ADD(park_time, whole)
+{
+	.percent = 100,
+};
+
+FIXTURE_VARIANT_ADD(park_time, timeout_0)
+{
+	.percent = FOR_EVER,
+};
 
 FIXTURE_SETUP(park_time)
 {
 	struct lab *lab = &self->lab;
 
-	self->fd = open(PARAMETER, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, self->fd);
-	ASSERT_EQ(BY_DEFAULT, get_percent(self->fd));
+	ASSERT_EQ(PARK_PERCENT_DEFAULT, park_percent_get());
 	DO(lab, lab_open(lab));
 	self->params = rc_params_default;
-	self->params.timeout = TIMEOUT;
+	if (variant->percent == FOR_EVER) {
+		self->params.timeout = 0;
+	} else {
+		self->params.timeout = TIMEOUT;
+		ASSERT_EQ(0, park_percent_set(variant->percent));
+	}
 	DO(lab, lab_counter(lab, "odp_rnr_nak", &self->naks));
 	DO(lab, lab_counter(lab, "odp_parked", &self->parked));
 }
 
 FIXTURE_TEARDOWN(park_time)
 {
-	EXPECT_EQ(0, set_percent(self->fd, BY_DEFAULT));
-	close(self->fd);
+	EXPECT_EQ(0, park_percent_set(PARK_PERCENT_DEFAULT));
 	close_pair(&self->w);
 	lab_close(&self->lab);
 }
@@ -107,53 +123,13 @@ static int wait_nak(FIXTURE_DATA(park_time) *self, uint64_t deadline,
 	return 0;
 }
 
-FIXTURE_VARIANT(park_time)
-{
-	int percent;
-};
-
-FIXTURE_VARIANT_ADD(park_time, none)
-{
-	.percent = 0,
-};
-
-FIXTURE_VARIANT_ADD(park_time, tenth)
-{
-	.percent = 10,
-};
-
-FIXTURE_VARIANT_ADD(park_time, quarter)
-{
-	.percent = BY_DEFAULT,
-};
-
-FIXTURE_VARIANT_ADD(park_time, most)
-{
-	.percent = 75,
-};
-
-FIXTURE_VARIANT_ADD(park_time, whole)
-{
-	.percent = 100,
-};
-
-FIXTURE_VARIANT_ADD(park_time, timeout_0)
-{
-	.percent = FOR_EVER,
-};
-
 /* Not before its time, and not long after it. */
 TEST_F(park_time, page_never_comes)
 {
-	uint64_t begun, came, share = TIMEOUT_NS * variant->percent / 100;
+	int percent = variant->percent == FOR_EVER ? 100 : variant->percent;
+	uint64_t begun, came, share = TIMEOUT_NS * percent / 100;
 	struct lab *lab = &self->lab;
 
-	if (variant->percent == FOR_EVER) {
-		self->params.timeout = 0;
-		share = TIMEOUT_NS;
-	} else {
-		ASSERT_EQ(0, set_percent(self->fd, variant->percent));
-	}
 	DO(lab, post(self, NEVER, &begun));
 	DO(lab, wait_nak(self, begun + share + AT_ONCE, &came));
 	if (variant->percent == FOR_EVER) {
@@ -161,7 +137,7 @@ TEST_F(park_time, page_never_comes)
 		return;
 	}
 	ASSERT_NE(0, came);
-	TH_LOG("%d %%, %llu ms: RNR NAK after %llu ms", variant->percent,
+	TH_LOG("%d %%, %llu ms: RNR NAK after %llu ms", percent,
 	       share / NSEC_PER_MSEC, (came - begun) / NSEC_PER_MSEC);
 	ASSERT_LE(share, came - begun + JIFFY);
 }
@@ -173,10 +149,6 @@ TEST_F(park_time, page_comes)
 	struct lab *lab = &self->lab;
 	uint64_t begun, naks, parked;
 
-	if (variant->percent == FOR_EVER)
-		self->params.timeout = 0;
-	ASSERT_EQ(0, variant->percent == FOR_EVER ? 0 :
-		     set_percent(self->fd, variant->percent));
 	DO(lab, post(self, TIMEOUT_NS / 2, &begun));
 	DO(lab, ends_until(lab, &self->w.pair, begun + PATIENCE,
 			   IBV_WC_SUCCESS));
@@ -188,31 +160,25 @@ TEST_F(park_time, page_comes)
 	ASSERT_EQ(in_time, naks == self->naks);
 }
 
-FIXTURE(parameter)
-{
-	int fd;
-};
+FIXTURE(parameter) {};
 
 FIXTURE_SETUP(parameter)
 {
-	self->fd = open(PARAMETER, O_RDWR | O_CLOEXEC);
-	ASSERT_LE(0, self->fd);
 }
 
 FIXTURE_TEARDOWN(parameter)
 {
-	EXPECT_EQ(0, set_percent(self->fd, BY_DEFAULT));
-	close(self->fd);
+	EXPECT_EQ(0, park_percent_set(PARK_PERCENT_DEFAULT));
 }
 
 TEST_F(parameter, takes_a_share_only)
 {
-	ASSERT_EQ(0, set_percent(self->fd, 0));
-	ASSERT_EQ(0, get_percent(self->fd));
-	ASSERT_EQ(0, set_percent(self->fd, 100));
-	ASSERT_EQ(-EINVAL, set_percent(self->fd, 101));
-	ASSERT_EQ(-EINVAL, set_percent(self->fd, -1));
-	ASSERT_EQ(100, get_percent(self->fd));
+	ASSERT_EQ(0, park_percent_set(0));
+	ASSERT_EQ(0, park_percent_get());
+	ASSERT_EQ(0, park_percent_set(100));
+	ASSERT_EQ(-EINVAL, park_percent_set(101));
+	ASSERT_EQ(-EINVAL, park_percent_set(-1));
+	ASSERT_EQ(100, park_percent_get());
 }
 
 TEST_HARNESS_MAIN

@@ -4,14 +4,12 @@
  * responder is still busy with: it would come again only when the QP's timeout
  * is over.
  */
-#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 
 #include "kselftest_harness.h"
+#include "park_percent.h"
 #include "waiting.h"
-
-#define PARAMETER	"/sys/module/rdma_rxe/parameters/odp_park_percent"
 
 #define PAIRS		8
 #define PAGES		64
@@ -26,7 +24,6 @@ FIXTURE(rnr_stall)
 	struct mem *pinned, *absent;
 	struct rc_pair pairs[PAIRS];
 	uint64_t retries, naks;
-	int fd;
 };
 
 FIXTURE_SETUP(rnr_stall)
@@ -35,8 +32,7 @@ FIXTURE_SETUP(rnr_stall)
 	struct lab *lab = &self->lab;
 	int i;
 
-	self->fd = open(PARAMETER, O_RDWR | O_CLOEXEC);
-	ASSERT_EQ(1, pwrite(self->fd, "0", 1, 0));
+	ASSERT_EQ(0, park_percent_set(0));
 	DO(lab, lab_open(lab));
 	lab->page_latency_ns = NEVER;
 	self->pinned = mem_new(lab, MEM_PINNED, PAIRS * PAGES, ACCESS_ALL);
@@ -56,8 +52,7 @@ FIXTURE_TEARDOWN(rnr_stall)
 {
 	int i;
 
-	EXPECT_EQ(2, pwrite(self->fd, "25", 2, 0));
-	close(self->fd);
+	EXPECT_EQ(0, park_percent_set(PARK_PERCENT_DEFAULT));
 	for (i = 0; i < PAIRS; i++)
 		rc_pair_close(&self->pairs[i]);
 	lab_close(&self->lab);

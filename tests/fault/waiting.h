@@ -96,6 +96,7 @@ static inline int ends_until(struct lab *lab, struct rc_pair *pair,
 	return 0;
 }
 
+/* The same, of what has nothing to wait for any more. */
 static inline int ends_with(struct lab *lab, struct rc_pair *pair,
 			    enum ibv_wc_status status)
 {
