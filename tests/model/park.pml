@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The core of docs/pending-faults.md: one page, one QP that wants it, the work of the
- * page fault, userfaultfd and its handler, an invalidation, and the end of the QP or
- * of the memory region, each at any moment.
+ * The core of docs/pending-faults.md: one page, one QP that wants it, somebody who asks
+ * for it ahead, the work of the page fault, userfaultfd and its handler, an
+ * invalidation, and the end of the QP or of the memory region, each at any moment.
  *
  * An atomic or d_step is what the code does under one lock; which one is said. The
  * names are those of rxe_odp_pagefault.c.
@@ -109,10 +109,26 @@ end_idle:
 	od
 }
 
+/* rxe_odp_ahead_page(): asked for by nobody yet. */
+active proctype ahead()
+{
+	atomic {	/* faults_lock */
+		if
+		:: current == NONE && used < PAGEFAULTS ->
+			current = used;
+			used++;
+			pf[current].pending = true;
+			pf[current].refs = 1;
+			kick(current)
+		:: else
+		fi
+	}
+}
+
 /* rxe_odp_pagefault_run(), by whichever worker: the same work does not run twice. */
 proctype worker(byte i)
 {
-	bool err;
+	bool err, unwanted;
 
 end_idle:
 	do
@@ -121,11 +137,19 @@ end_idle:
 	   atomic { !pf[i].running -> pf[i].running = true };
 
 	   /* userfault_waiter_end(): under the lock of userfaultfd */
+	   unwanted = false;
 	   if
 	   :: pf[i].queued ->
-		d_step { pf[i].on_queue = false; pf[i].queued = false; put(i) }
+		d_step {
+			unwanted = !pf[i].on_queue;	/* woken */
+			pf[i].on_queue = false;
+			pf[i].queued = false;
+			put(i)
+		}
 	   :: else
 	   fi;
+	   /* rxe_odp_pagefault_unwanted(): faults_lock */
+	   unwanted = unwanted && parked_on != i;
 
 	   if
 	   :: pf[i].ended -> skip
@@ -133,6 +157,10 @@ end_idle:
 		err = false;
 		if
 		:: closed -> err = true; goto finish
+		:: else
+		fi;
+		if
+		:: unwanted -> goto look
 		:: else
 		fi;
 		/* The page fault; userfaultfd adds the waiter before it looks. */
@@ -155,6 +183,7 @@ end_idle:
 				goto out
 			fi
 		fi;
+look:
 		/* Published under odp->lock if nothing was invalidated meanwhile. */
 		atomic { entry = page };
 finish:
