@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/*
+ * What was written since the last look, by the write protection that the kernel
+ * takes away by itself (UFFD_FEATURE_WP_ASYNC).
+ */
+#include <errno.h>
+#include <sys/ioctl.h>
+
+#include "error.h"
+#include "region.h"
+#include "uapi.h"
+
+#define RUNS	64	/* looked for at a time */
+
+/* They were written, after all. */
+static void unprotect(struct uffdmr *region, const struct page_region *run)
+{
+	struct uffdio_writeprotect arg = {
+		.range = { .start = run->start, .len = run->end - run->start },
+	};
+
+	while (ioctl(region->uffd, UFFDIO_WRITEPROTECT, &arg))
+		if (errno != EAGAIN)
+			break;
+}
+
+int uffdmr_dirty(struct uffdmr *region,
+		 int (*dirty)(size_t offset, size_t length, void *arg),
+		 void *arg)
+{
+	struct page_region runs[RUNS];
+	uintptr_t base = (uintptr_t)region->addr;
+	struct pm_scan_arg scan = {
+		.size = sizeof(scan),
+		.flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+		.start = base,
+		.end = base + region->attr.length,
+		.vec = (uintptr_t)runs,
+		.vec_len = RUNS,
+		.category_mask = PAGE_IS_WRITTEN,
+		/* What never came was not written. */
+		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		.return_mask = PAGE_IS_WRITTEN,
+	};
+	int n, i, result = 0;
+
+	if (!region->attr.track_dirty)
+		return uffdmr_set_error(EINVAL,
+					"the region does not track what is dirty");
+	while (!result && scan.start < scan.end) {
+		n = ioctl(region->pagemap, PAGEMAP_SCAN, &scan);
+		if (n < 0)
+			return uffdmr_set_error(errno, "PAGEMAP_SCAN");
+		for (i = 0; i < n && !result; i++)
+			result = dirty(runs[i].start - base,
+				       runs[i].end - runs[i].start, arg);
+		/* It was not called for these, or has not taken the last. */
+		for (i -= !!result; result && i < n; i++)
+			unprotect(region, &runs[i]);
+		scan.start = scan.walk_end;
+	}
+	return result;
+}

@@ -1,0 +1,555 @@
+// SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
+/* Makes a region, and ends it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "region.h"
+#include "uapi.h"
+
+#define DEPTH		64
+#define EXTENT		(64UL << 10)
+#define RETRY_MS	10
+
+#ifndef MFD_HUGE_SHIFT
+#define MFD_HUGE_SHIFT	26
+#endif
+
+void region_kick(struct uffdmr *region)
+{
+	uint64_t one = 1;
+	ssize_t n = write(region->kick, &one, sizeof(one));
+
+	/* EAGAIN: it was kicked 2^64 times and will look. */
+	(void)n;
+}
+
+/* --- the memory */
+
+static bool is_huge(const struct uffdmr *region)
+{
+	return region->attr.page_size > (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* The size of the pages that are mapped at @addr, or 0. */
+static size_t page_size_at(const void *addr)
+{
+	FILE *file = fopen("/proc/self/smaps", "re");
+	unsigned long start, end, kib, found = 0;
+	bool here = false;
+	char line[512];
+
+	while (file && !found && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			here = (uintptr_t)addr >= start &&
+			       (uintptr_t)addr < end;
+		else if (here && sscanf(line, "KernelPageSize: %lu", &kib) == 1)
+			found = kib << 10;
+	}
+	if (file)
+		fclose(file);
+	return found;
+}
+
+static int map_memory(struct uffdmr *region)
+{
+	unsigned int log2 = __builtin_ctzl(region->attr.page_size);
+	bool huge = is_huge(region);
+	/* Without a hugetlb page of its own somebody who waits may do so for ever. */
+	int reserve = huge ? 0 : MAP_NORESERVE;
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | reserve;
+	int memfd = -1, err = 0;
+
+	if (region->attr.backing == UFFDMR_MEMFD) {
+		memfd = memfd_create("uffdmr", MFD_CLOEXEC |
+				     (huge ? MFD_HUGETLB |
+					     log2 << MFD_HUGE_SHIFT : 0));
+		if (memfd < 0 || ftruncate(memfd, region->attr.length))
+			err = errno;
+		flags = MAP_SHARED | reserve;
+	} else if (huge) {
+		flags |= MAP_HUGETLB | log2 << MAP_HUGE_SHIFT;
+	}
+	if (!err) {
+		region->addr = mmap(NULL, region->attr.length,
+				    PROT_READ | PROT_WRITE, flags, memfd, 0);
+		if (region->addr == MAP_FAILED)
+			err = errno;
+		else
+			region->mapped = true;
+	}
+	if (memfd >= 0)
+		close(memfd);
+	if (err && huge)
+		return uffdmr_set_error(err,
+					"cannot map %zu bytes of hugetlb memory (see vm.nr_hugepages)",
+					region->attr.length);
+	return err ? uffdmr_set_error(err, "cannot map %zu bytes",
+				      region->attr.length) : 0;
+}
+
+/* --- userfaultfd */
+
+static int new_uffd(void)
+{
+	int flags = O_CLOEXEC | O_NONBLOCK;
+	int uffd = syscall(SYS_userfaultfd, flags);
+	int err = errno, device;
+
+	if (uffd >= 0)
+		return uffd;
+	/* The device file grants by its permissions what the call may refuse. */
+	device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
+	if (device >= 0) {
+		uffd = ioctl(device, USERFAULTFD_IOC_NEW, flags);
+		err = errno;
+		close(device);
+	}
+	if (uffd >= 0)
+		return uffd;
+	if (err == EPERM)
+		return uffdmr_set_error(err,
+					"userfaultfd (set vm.unprivileged_userfaultfd=1, or grant access to /dev/userfaultfd)");
+	return uffdmr_set_error(err, "userfaultfd");
+}
+
+static int open_uffd(struct uffdmr *region)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	uint64_t missing;
+
+	/* Asked for first: what it can. */
+	region->uffd = new_uffd();
+	if (region->uffd < 0)
+		return -1;
+	if (ioctl(region->uffd, UFFDIO_API, &api))
+		return uffdmr_set_error(errno, "UFFDIO_API");
+	if (region->attr.backing == UFFDMR_MEMFD || region->attr.addr)
+		region->features |= UFFD_FEATURE_MISSING_SHMEM;
+	if (is_huge(region))
+		region->features |= UFFD_FEATURE_MISSING_HUGETLBFS;
+	if (region->attr.policy == UFFDMR_POISON)
+		region->features |= UFFD_FEATURE_POISON;
+	if (region->attr.track_dirty)
+		region->features |= UFFD_FEATURE_WP_ASYNC |
+				    UFFD_FEATURE_PAGEFAULT_FLAG_WP |
+				    UFFD_FEATURE_WP_HUGETLBFS_SHMEM;
+	missing = region->features & ~api.features;
+	if (missing & UFFD_FEATURE_POISON)
+		return uffdmr_set_error(EOPNOTSUPP,
+					"this kernel cannot poison pages (Linux 6.6 can), choose UFFDMR_ZERO");
+	if (missing & UFFD_FEATURE_WP_ASYNC)
+		return uffdmr_set_error(EOPNOTSUPP,
+					"this kernel cannot track dirty pages (Linux 6.7 can)");
+	if (missing)
+		return uffdmr_set_error(EOPNOTSUPP,
+					"userfaultfd lacks features %#" PRIx64,
+					missing);
+	close(region->uffd);
+	region->uffd = new_uffd();
+	if (region->uffd < 0)
+		return -1;
+	api = (struct uffdio_api){ .api = UFFD_API,
+				   .features = region->features };
+	if (ioctl(region->uffd, UFFDIO_API, &api))
+		return uffdmr_set_error(errno, "UFFDIO_API");
+	return 0;
+}
+
+static int register_uffd(struct uffdmr *region, uint64_t mode)
+{
+	struct uffdio_register arg = {
+		.range = {
+			.start = (uintptr_t)region->addr,
+			.len = region->attr.length,
+		},
+		.mode = mode,
+	};
+
+	if (ioctl(region->uffd, UFFDIO_REGISTER, &arg))
+		return uffdmr_set_error(errno,
+					"userfaultfd refuses memory of this kind");
+	return 0;
+}
+
+static void unregister_uffd(struct uffdmr *region)
+{
+	struct uffdio_range range = {
+		.start = (uintptr_t)region->addr,
+		.len = region->attr.length,
+	};
+
+	ioctl(region->uffd, UFFDIO_UNREGISTER, &range);
+}
+
+/* What is there is not dirty; what comes is protected as it comes. */
+static int protect(struct uffdmr *region)
+{
+	struct uffdio_writeprotect arg = {
+		.range = {
+			.start = (uintptr_t)region->addr,
+			.len = region->attr.length,
+		},
+		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
+	};
+
+	while (ioctl(region->uffd, UFFDIO_WRITEPROTECT, &arg))
+		if (errno != EAGAIN)
+			return uffdmr_set_error(errno, "UFFDIO_WRITEPROTECT");
+	return 0;
+}
+
+/* Which pages of memory that was mapped before are there. */
+static int note_present(struct uffdmr *region)
+{
+	size_t step = sysconf(_SC_PAGESIZE), page;
+	unsigned char cached;
+	char *at;
+
+	for (page = 0; page < region->pages; page++) {
+		at = region->addr + page * region->attr.page_size;
+		if (!page_is_there(region, page)) {
+			if (mincore(at, step, &cached))
+				return uffdmr_set_error(errno,
+							"there is no memory at %p",
+							at);
+			if (!(cached & 1))
+				continue;
+		}
+		region->state[page] = PRESENT;
+		region->stats.present += region->attr.page_size;
+	}
+	return 0;
+}
+
+/* --- the region */
+
+static int check(struct uffdmr_attr *attr)
+{
+	size_t base = sysconf(_SC_PAGESIZE), there;
+
+	if (!attr->source)
+		return uffdmr_set_error(EINVAL, "there is no source");
+	if (attr->addr) {
+		there = page_size_at(attr->addr);
+		if (!there)
+			return uffdmr_set_error(EINVAL,
+						"there is no memory at %p",
+						attr->addr);
+		if (attr->page_size && attr->page_size != there)
+			return uffdmr_set_error(EINVAL,
+						"the pages at %p have %zu bytes",
+						attr->addr, there);
+		attr->page_size = there;
+	}
+	if (!attr->page_size)
+		attr->page_size = base;
+	if (attr->page_size < base || attr->page_size & (attr->page_size - 1))
+		return uffdmr_set_error(EINVAL, "there are no pages of %zu bytes",
+					attr->page_size);
+	if (!attr->length || attr->length % attr->page_size ||
+	    (uintptr_t)attr->addr % attr->page_size)
+		return uffdmr_set_error(EINVAL,
+					"a region is of whole pages of %zu bytes",
+					attr->page_size);
+	if (attr->policy != UFFDMR_POISON && attr->policy != UFFDMR_ZERO)
+		return uffdmr_set_error(EINVAL, "there is no policy %d",
+					attr->policy);
+	if (!attr->depth)
+		attr->depth = DEPTH;
+	if (!attr->retry_ms)
+		attr->retry_ms = RETRY_MS;
+	if (!attr->extent)
+		attr->extent = EXTENT;
+	attr->extent -= attr->extent % attr->page_size;
+	if (!attr->extent)
+		attr->extent = attr->page_size;
+	return 0;
+}
+
+static int allocate(struct uffdmr *region)
+{
+	struct uffdmr_attr *attr = &region->attr;
+	unsigned int i;
+
+	region->pages = attr->length / attr->page_size;
+	region->extent_pages = attr->extent / attr->page_size;
+	region->state = calloc(region->pages, sizeof(*region->state));
+	region->since = calloc(region->pages, sizeof(*region->since));
+	region->queue = calloc(region->pages + 1, sizeof(*region->queue));
+	region->extents = calloc(attr->depth, sizeof(*region->extents));
+	if (!region->state || !region->since || !region->queue ||
+	    !region->extents)
+		return uffdmr_set_error(ENOMEM, "cannot make a region");
+	region->buffers = mmap(NULL, attr->depth * attr->extent,
+			       PROT_READ | PROT_WRITE,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			       -1, 0);
+	if (region->buffers == MAP_FAILED)
+		return uffdmr_set_error(errno, "cannot map buffers");
+	/* UFFDIO_ZEROPAGE knows neither hugetlb nor the protection. */
+	if (is_huge(region) || attr->track_dirty) {
+		region->zeros = aligned_alloc(attr->page_size, attr->page_size);
+		if (!region->zeros)
+			return uffdmr_set_error(ENOMEM, "cannot make a region");
+		memset(region->zeros, 0, attr->page_size);
+	}
+	for (i = 0; i < attr->depth; i++) {
+		struct extent *extent = &region->extents[i];
+
+		extent->region = region;
+		extent->buffer = region->buffers + i * attr->extent;
+		extent->next = region->free;
+		region->free = extent;
+	}
+	return 0;
+}
+
+/* Signals are for the program's own threads. */
+static int start_thread(struct uffdmr *region)
+{
+	sigset_t all, before;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	err = pthread_create(&region->thread, NULL, region_serve, region);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return err ? uffdmr_set_error(err, "cannot start a thread") : 0;
+}
+
+static int set_up(struct uffdmr *region)
+{
+	struct uffdmr_attr *attr = &region->attr;
+	uint64_t mode = UFFDIO_REGISTER_MODE_MISSING;
+	int err;
+
+	if (attr->track_dirty)
+		mode |= UFFDIO_REGISTER_MODE_WP;
+	region->stats.length = attr->length;
+	region->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	region->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	if (region->kick < 0 || region->pagemap < 0)
+		return uffdmr_set_error(errno, "cannot make a region");
+	region->addr = attr->addr;
+	if (!attr->addr && map_memory(region))
+		return -1;
+	if (allocate(region))
+		return -1;
+	/* A child would have neither the pages nor who serves them. */
+	if (madvise(region->addr, attr->length, MADV_DONTFORK))
+		return uffdmr_set_error(errno, "there is no memory at %p",
+					region->addr);
+	if (attr->addr && note_present(region))
+		return -1;
+	if (open_uffd(region) || register_uffd(region, mode) ||
+	    (attr->track_dirty && protect(region)))
+		return -1;
+	if (attr->source->open) {
+		err = attr->source->open(attr->source, region->buffers,
+					 attr->depth * attr->extent);
+		if (err)
+			return uffdmr_set_error(err, "cannot open the source");
+	}
+	return start_thread(region);
+}
+
+/* All but the thread. */
+static void unmake(struct uffdmr *region)
+{
+	struct uffdmr_source *source = region->attr.source;
+
+	if (source && source->close)
+		source->close(source);
+	if (region->uffd >= 0) {
+		if (region->addr != MAP_FAILED)
+			unregister_uffd(region);
+		close(region->uffd);
+	}
+	if (region->mapped)
+		munmap(region->addr, region->attr.length);
+	else if (region->attr.addr)
+		madvise(region->attr.addr, region->attr.length, MADV_DOFORK);
+	if (region->buffers != MAP_FAILED)
+		munmap(region->buffers, region->attr.depth * region->attr.extent);
+	if (region->kick >= 0)
+		close(region->kick);
+	if (region->pagemap >= 0)
+		close(region->pagemap);
+	free(region->zeros);
+	free(region->extents);
+	free(region->queue);
+	free(region->since);
+	free(region->state);
+	pthread_cond_destroy(&region->changed);
+	pthread_mutex_destroy(&region->lock);
+	free(region);
+}
+
+struct uffdmr *uffdmr_create(const struct uffdmr_attr *attr)
+{
+	struct uffdmr *region = calloc(1, sizeof(*region));
+	pthread_condattr_t clock;
+
+	if (!region) {
+		if (attr->source && attr->source->close)
+			attr->source->close(attr->source);
+		uffdmr_set_error(ENOMEM, "cannot make a region");
+		return NULL;
+	}
+	region->attr = *attr;
+	region->uffd = -1;
+	region->kick = -1;
+	region->pagemap = -1;
+	region->buffers = MAP_FAILED;
+	pthread_mutex_init(&region->lock, NULL);
+	pthread_condattr_init(&clock);
+	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+	pthread_cond_init(&region->changed, &clock);
+	pthread_condattr_destroy(&clock);
+	if (check(&region->attr) || set_up(region)) {
+		int err = errno;
+
+		unmake(region);
+		errno = err;
+		return NULL;
+	}
+	return region;
+}
+
+size_t uffdmr_destroy(struct uffdmr *region)
+{
+	size_t missing;
+
+	if (!region)
+		return 0;
+	pthread_mutex_lock(&region->lock);
+	region->stop = true;
+	pthread_mutex_unlock(&region->lock);
+	region_kick(region);
+	pthread_join(region->thread, NULL);
+	missing = region->attr.length - region->stats.present;
+	unmake(region);
+	return missing;
+}
+
+void *uffdmr_addr(const struct uffdmr *region)
+{
+	return region->addr;
+}
+
+size_t uffdmr_length(const struct uffdmr *region)
+{
+	return region->attr.length;
+}
+
+/* --- in the background */
+
+int uffdmr_populate(struct uffdmr *region, uint64_t bytes_per_second)
+{
+	pthread_mutex_lock(&region->lock);
+	region->populate = true;
+	region->rate = bytes_per_second;
+	region->next_background = now_ns();
+	region->cursor = 0;
+	pthread_mutex_unlock(&region->lock);
+	region_kick(region);
+	return 0;
+}
+
+int uffdmr_pause(struct uffdmr *region)
+{
+	pthread_mutex_lock(&region->lock);
+	region->populate = false;
+	pthread_mutex_unlock(&region->lock);
+	return 0;
+}
+
+int uffdmr_on_progress(struct uffdmr *region, unsigned int ms,
+		       void (*progress)(size_t present, size_t length,
+					void *arg), void *arg)
+{
+	pthread_mutex_lock(&region->lock);
+	region->progress = progress;
+	region->progress_arg = arg;
+	region->progress_every = ms * NS_PER_MS;
+	region->progress_all = false;
+	pthread_mutex_unlock(&region->lock);
+	region_kick(region);
+	return 0;
+}
+
+int uffdmr_wait(struct uffdmr *region, int ms)
+{
+	uint64_t deadline = now_ns() + (ms > 0 ? ms : 0) * NS_PER_MS;
+	struct timespec until = {
+		.tv_sec = deadline / NS_PER_S,
+		.tv_nsec = deadline % NS_PER_S,
+	};
+	struct uffdmr_stats *stats = &region->stats;
+	size_t poisoned;
+	int err = 0;
+
+	pthread_mutex_lock(&region->lock);
+	while (!err && stats->present + stats->poisoned < stats->length)
+		err = ms < 0 ? pthread_cond_wait(&region->changed,
+						 &region->lock) :
+			       pthread_cond_timedwait(&region->changed,
+						      &region->lock, &until);
+	poisoned = stats->poisoned;
+	pthread_mutex_unlock(&region->lock);
+	if (err)
+		return uffdmr_set_error(err, "pages are missing");
+	return poisoned ? uffdmr_set_error(EIO, "%zu bytes are poisoned",
+					   poisoned) : 0;
+}
+
+int uffdmr_finish(struct uffdmr *region)
+{
+	size_t missing;
+
+	pthread_mutex_lock(&region->lock);
+	missing = region->attr.length - region->stats.present;
+	if (!missing)
+		region->finished = true;
+	pthread_mutex_unlock(&region->lock);
+	if (missing)
+		return uffdmr_set_error(EBUSY, "%zu bytes are missing", missing);
+	if (!region->attr.track_dirty) {
+		unregister_uffd(region);
+		return 0;
+	}
+	/* It still knows what is written. */
+	if (register_uffd(region, UFFDIO_REGISTER_MODE_WP))
+		return -1;
+	pages_wake(region, 0, region->pages);
+	return 0;
+}
+
+bool uffdmr_missing(struct uffdmr *region, size_t offset, size_t *start,
+		    size_t *length)
+{
+	size_t page_size = region->attr.page_size;
+	size_t first = offset / page_size, end;
+
+	pthread_mutex_lock(&region->lock);
+	while (first < region->pages && region->state[first] == PRESENT)
+		first++;
+	for (end = first; end < region->pages; end++)
+		if (region->state[end] == PRESENT)
+			break;
+	pthread_mutex_unlock(&region->lock);
+	*start = first * page_size;
+	*length = (end - first) * page_size;
+	return *length;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
+#ifndef UFFDMR_REGION_H
+#define UFFDMR_REGION_H
+
+/*
+ * A region, from inside.
+ *
+ * A page:
+ *
+ *	ABSENT -> QUEUED	note_fault(): userfaultfd has a message for it
+ *	ABSENT -> ASKED		take_background()
+ *	QUEUED -> ASKED		take_demand(): it is part of an extent
+ *	ASKED -> PRESENT	page_done(): the kernel has put it in place
+ *	ASKED -> POISONED	page_done(), after the source failed
+ *	PRESENT -> QUEUED	note_fault(): somebody has thrown it away
+ *	POISONED -> QUEUED	the same
+ *
+ * An extent is free, or with the source (fetch() until uffdmr_supply() or
+ * uffdmr_fail()), or waits to be asked for again (@delayed).
+ *
+ * The region's thread reads messages and asks the source, nobody else does. Who
+ * supplies an extent puts its pages in place in its own thread: until that is
+ * done the extent and its pages, which are ASKED, are its own, so that no lock is
+ * held meanwhile.
+ */
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "uffdmr.h"
+
+#define NS_PER_MS	1000000ULL
+#define NS_PER_S	1000000000ULL
+
+enum page_state { ABSENT, QUEUED, ASKED, PRESENT, POISONED };
+
+struct extent {
+	struct uffdmr_extent asked;	/* first: what the source sees of it */
+	struct uffdmr *region;
+	struct extent *next;		/* of those that are free, or delayed */
+	char *buffer;
+	unsigned int failed;		/* so many times */
+	uint64_t retry_at;
+};
+
+struct uffdmr {
+	/* These stay as they are. */
+	struct uffdmr_attr attr;
+	char *addr;
+	size_t pages;
+	uint64_t features;		/* of the userfaultfd */
+	bool mapped;			/* by us */
+	int uffd, kick, pagemap;
+	char *buffers, *zeros;
+	size_t extent_pages;
+	struct extent *extents;
+	pthread_t thread;
+
+	pthread_mutex_t lock;		/* of all that follows */
+	pthread_cond_t changed;		/* @present, @poisoned */
+	uint8_t *state;
+	uint64_t *since;		/* when somebody began to wait, or 0 */
+	size_t *queue, head, tail;	/* pages, some of which were taken since */
+	struct extent *free, *delayed;
+	unsigned int background;	/* extents that nobody had waited for */
+	unsigned int out;		/* extents with the source */
+	bool populate, stop, finished;
+	uint64_t rate;			/* bytes a second, 0: no limit */
+	uint64_t next_background;	/* when */
+	size_t cursor;			/* a page: all before it were looked at */
+	void (*progress)(size_t present, size_t length, void *arg);
+	void *progress_arg;
+	uint64_t progress_every, progress_next;
+	bool progress_all;		/* it was told of the last page */
+	struct uffdmr_stats stats;
+};
+
+static inline uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+/* Have the region's thread look for something to do. */
+void region_kick(struct uffdmr *region);
+
+/* --- serve.c: the region's thread, whose argument is the region */
+void *region_serve(void *arg);
+
+/* --- pages.c */
+
+/* Is the page mapped, or swapped out? */
+bool page_is_there(struct uffdmr *region, size_t page);
+
+/* Wake who waits for them. */
+void pages_wake(struct uffdmr *region, size_t first, size_t n);
+
+/* --- stats.c: @lock is held */
+void stats_latency(struct uffdmr_stats *stats, uint64_t ns);
+
+#endif
