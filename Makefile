@@ -9,7 +9,7 @@ SHELL := /bin/bash
 
 build := $(CURDIR)/build
 tree = $(shell scripts/kernel-tree)
-groups := harness series model hmm verbs fault matrix invalidate stress rdma perftest pyverbs
+groups := harness series model hmm verbs fault matrix invalidate stress library rdma perftest pyverbs
 # The groups series and model boot no kernel, some tests the stock one only, and those of
 # the harness look at how one is booted, so another kernel tells nothing new: but report.t
 # at what the debug kernel reports. There the kernel's own tests of what the series does
@@ -46,7 +46,7 @@ help:
 	@echo 'make tree     lay the patched kernel out in build/linux-<version>, a commit a patch'
 	@echo 'make save     bring the commits of that tree back to patches/, drivers/ and Kconfig'
 	@echo 'make series   write the series as mails to build/series/ and run checkpatch on them'
-	@echo 'make userspace  build the uffdmr command'
+	@echo 'make userspace  build libuffdmr and the uffdmr command'
 	@echo 'make clean    remove build/; the downloads in the cache stay'
 
 run: packages kernel userspace

@@ -1,0 +1,561 @@
+// SPDX-License-Identifier: GPL-2.0
+/* A region of libuffdmr, touched by the CPU. */
+#include <sys/mman.h>
+
+#include "kselftest_harness.h"
+#include "source.h"
+
+#define PAGE	4096UL
+#define HUGE	(2UL << 20)
+#define PAGES	64
+#define LENGTH	(PAGES * PAGE)
+
+/* One that is called wrong has to say so, and not to have begun. */
+#define REFUSED(error, words, ...) do {					\
+	struct scripted refused = SCRIPTED;				\
+	struct uffdmr_attr attr = { .source = &refused.source,		\
+				    __VA_ARGS__ };			\
+									\
+	ASSERT_EQ(NULL, uffdmr_create(&attr));				\
+	ASSERT_EQ(error, errno);					\
+	ASSERT_NE(NULL, strstr(uffdmr_error(), words))			\
+		TH_LOG("%s", uffdmr_error());				\
+	ASSERT_EQ(0, refused.fetches);					\
+	ASSERT_EQ(1, refused.closed);					\
+} while (0)
+
+TEST(refuses_what_makes_no_region)
+{
+	struct uffdmr_attr none = { .length = PAGE };
+
+	REFUSED(EINVAL, "whole pages of 4096", .length = 0);
+	REFUSED(EINVAL, "whole pages of 4096", .length = PAGE + 1);
+	REFUSED(EINVAL, "no pages of 512", .length = PAGE, .page_size = 512);
+	REFUSED(EINVAL, "no pages of 12288", .length = 3 * PAGE,
+		.page_size = 3 * PAGE);
+	REFUSED(EINVAL, "whole pages of 2097152", .length = PAGE,
+		.page_size = HUGE);
+	REFUSED(EINVAL, "no policy", .length = PAGE, .policy = 7);
+	REFUSED(EINVAL, "no memory at 0x1000", .length = PAGE,
+		.addr = (void *)PAGE);
+	REFUSED(ENOMEM, "cannot map", .length = 1UL << 60);
+	ASSERT_EQ(NULL, uffdmr_create(&none));
+	ASSERT_EQ(EINVAL, errno);
+	ASSERT_STREQ("there is no source: Invalid argument", uffdmr_error());
+}
+
+FIXTURE(region)
+{
+	struct scripted source;
+	struct uffdmr *region;
+	char *addr;
+};
+
+FIXTURE_SETUP(region)
+{
+	self->source = SCRIPTED;
+}
+
+FIXTURE_TEARDOWN(region)
+{
+	uffdmr_destroy(self->region);
+	if (self->region)
+		EXPECT_EQ(1, self->source.closed);
+}
+
+#define CREATE(...) do {						\
+	struct uffdmr_attr attr = { .source = &self->source.source,	\
+				    __VA_ARGS__ };			\
+									\
+	if (!attr.length)						\
+		attr.length = LENGTH;					\
+	self->region = uffdmr_create(&attr);				\
+	ASSERT_NE(NULL, self->region) TH_LOG("%s", uffdmr_error());	\
+	self->addr = uffdmr_addr(self->region);				\
+} while (0)
+
+#define STATS() ({							\
+	struct uffdmr_stats now;					\
+									\
+	uffdmr_get_stats(self->region, &now);				\
+	now;								\
+})
+
+/* --- each kind of memory */
+
+FIXTURE(kind)
+{
+	struct scripted source;
+	struct uffdmr *region;
+};
+
+FIXTURE_VARIANT(kind)
+{
+	enum uffdmr_backing backing;
+	size_t page_size, pages;
+	bool track_dirty;
+};
+
+FIXTURE_VARIANT_ADD(kind, anon)
+{
+	.page_size = PAGE, .pages = PAGES,
+};
+
+FIXTURE_VARIANT_ADD(kind, anon_dirty)
+{
+	.page_size = PAGE, .pages = PAGES, .track_dirty = true,
+};
+
+FIXTURE_VARIANT_ADD(kind, memfd)
+{
+	.backing = UFFDMR_MEMFD, .page_size = PAGE, .pages = PAGES,
+};
+
+FIXTURE_VARIANT_ADD(kind, memfd_dirty)
+{
+	.backing = UFFDMR_MEMFD, .page_size = PAGE, .pages = PAGES,
+	.track_dirty = true,
+};
+
+FIXTURE_VARIANT_ADD(kind, huge)
+{
+	.page_size = HUGE, .pages = 3,
+};
+
+FIXTURE_VARIANT_ADD(kind, huge_memfd_dirty)
+{
+	.backing = UFFDMR_MEMFD, .page_size = HUGE, .pages = 3,
+	.track_dirty = true,
+};
+
+FIXTURE_SETUP(kind)
+{
+	struct uffdmr_attr attr = {
+		.source = &self->source.source,
+		.length = variant->pages * variant->page_size,
+		.page_size = variant->page_size,
+		.backing = variant->backing,
+		.track_dirty = variant->track_dirty,
+	};
+
+	self->source = SCRIPTED;
+	self->region = uffdmr_create(&attr);
+	ASSERT_NE(NULL, self->region) TH_LOG("%s", uffdmr_error());
+}
+
+FIXTURE_TEARDOWN(kind)
+{
+	EXPECT_EQ(0, uffdmr_destroy(self->region));
+}
+
+TEST_F(kind, comes_when_touched)
+{
+	size_t length = variant->pages * variant->page_size, start, missing;
+	char *addr = uffdmr_addr(self->region);
+	struct uffdmr_stats stats;
+
+	ASSERT_EQ(length, uffdmr_length(self->region));
+	ASSERT_TRUE(uffdmr_missing(self->region, 0, &start, &missing));
+	ASSERT_EQ(0, start);
+	ASSERT_EQ(length, missing);
+	ASSERT_TRUE(right(addr, 0, length));
+	ASSERT_FALSE(uffdmr_missing(self->region, 0, &start, &missing));
+	uffdmr_get_stats(self->region, &stats);
+	ASSERT_EQ(length, stats.present);
+	ASSERT_EQ(length, stats.demand_bytes);
+	ASSERT_EQ(variant->pages, stats.messages);
+	ASSERT_EQ(variant->pages, stats.latency_count);
+	ASSERT_EQ(0, stats.duplicates);
+	ASSERT_EQ(0, uffdmr_wait(self->region, 0));
+	ASSERT_EQ(0, uffdmr_finish(self->region));
+	ASSERT_TRUE(right(addr, 0, length));
+}
+
+TEST_F(kind, comes_in_the_background)
+{
+	size_t length = variant->pages * variant->page_size;
+	struct uffdmr_stats stats;
+
+	ASSERT_EQ(-1, uffdmr_wait(self->region, 0));
+	ASSERT_EQ(ETIMEDOUT, errno);
+	ASSERT_EQ(-1, uffdmr_finish(self->region));
+	ASSERT_EQ(EBUSY, errno);
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	ASSERT_EQ(0, uffdmr_wait(self->region, 20000));
+	uffdmr_get_stats(self->region, &stats);
+	ASSERT_EQ(length, stats.background_bytes);
+	ASSERT_EQ(0, stats.messages);
+	/* One call of the kernel an extent. */
+	if (variant->page_size == PAGE)
+		ASSERT_EQ(PAGES / 16, stats.copies);
+	ASSERT_TRUE(right(uffdmr_addr(self->region), 0, length));
+}
+
+static int note(size_t offset, size_t length, void *arg)
+{
+	size_t *sum = arg;
+
+	*sum += offset + length;
+	return 0;
+}
+
+TEST_F(kind, knows_what_was_written)
+{
+	size_t size = variant->page_size, sum = 0;
+	char *addr = uffdmr_addr(self->region);
+	struct uffdmr_stats stats;
+
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	ASSERT_EQ(0, uffdmr_wait(self->region, 20000));
+	if (!variant->track_dirty) {
+		ASSERT_EQ(-1, uffdmr_dirty(self->region, note, &sum));
+		ASSERT_EQ(EINVAL, errno);
+		return;
+	}
+	/* What was supplied is clean. */
+	ASSERT_EQ(0, uffdmr_dirty(self->region, note, &sum));
+	ASSERT_EQ(0, sum);
+	addr[size + 5]++;
+	ASSERT_EQ(0, uffdmr_dirty(self->region, note, &sum));
+	ASSERT_EQ(2 * size, sum);
+	sum = 0;
+	ASSERT_EQ(0, uffdmr_dirty(self->region, note, &sum));
+	ASSERT_EQ(0, sum);
+	/* Also when all of it is memory like any other. */
+	ASSERT_EQ(0, uffdmr_finish(self->region));
+	addr[2 * size]++;
+	ASSERT_EQ(0, uffdmr_dirty(self->region, note, &sum));
+	ASSERT_EQ(3 * size, sum);
+	uffdmr_get_stats(self->region, &stats);
+	ASSERT_EQ(0, stats.duplicates);
+}
+
+/* --- memory that the caller has */
+
+TEST_F(region, keeps_what_is_there)
+{
+	char *mine = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, mine);
+	memset(mine + 3 * PAGE, 'x', 2 * PAGE);
+	CREATE(.addr = mine);
+	ASSERT_EQ(mine, self->addr);
+	ASSERT_EQ(2 * PAGE, STATS().present);
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	ASSERT_EQ(0, uffdmr_wait(self->region, 20000));
+	ASSERT_TRUE(right(mine, 0, 3 * PAGE));
+	ASSERT_EQ('x', mine[3 * PAGE]);
+	ASSERT_EQ('x', mine[5 * PAGE - 1]);
+	ASSERT_TRUE(right(mine + 5 * PAGE, 5 * PAGE, LENGTH - 5 * PAGE));
+	ASSERT_EQ(0, uffdmr_destroy(self->region));
+	self->region = NULL;
+	/* It is still the caller's. */
+	ASSERT_EQ('x', mine[3 * PAGE]);
+	ASSERT_EQ(0, munmap(mine, LENGTH));
+}
+
+TEST_F(region, serves_again_what_was_thrown_away)
+{
+	CREATE();
+	ASSERT_TRUE(right(self->addr, 0, LENGTH));
+	ASSERT_EQ(0, madvise(self->addr + PAGE, PAGE, MADV_DONTNEED));
+	ASSERT_TRUE(right(self->addr, 0, LENGTH));
+	ASSERT_EQ(PAGES + 1, STATS().messages);
+	ASSERT_EQ(LENGTH, STATS().present);
+}
+
+TEST_F(region, is_missing_after_destroy)
+{
+	CREATE();
+	ASSERT_TRUE(right(self->addr, 0, PAGE));
+	ASSERT_EQ(LENGTH - PAGE, uffdmr_destroy(self->region));
+	self->region = NULL;
+}
+
+TEST_F(region, is_not_the_child_s)
+{
+	pid_t pid;
+	int status;
+
+	CREATE();
+	ASSERT_TRUE(right(self->addr, 0, PAGE));
+	pid = fork();
+	if (!pid)
+		_exit(mincore(self->addr, PAGE, (unsigned char[1]){}) ? 0 : 1);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, status);
+	ASSERT_TRUE(right(self->addr, 0, LENGTH));
+}
+
+/* --- sources that answer later */
+
+static void *touch(void *arg)
+{
+	return (void *)(uintptr_t)*(volatile char *)arg;
+}
+
+TEST_F(region, answers_in_any_order)
+{
+	struct uffdmr_extent *extents[8];
+	pthread_t threads[8];
+	int i;
+
+	CREATE();
+	self->source.keep = true;
+	for (i = 0; i < 8; i++)
+		pthread_create(&threads[i], NULL, touch,
+			       self->addr + 2 * i * PAGE);
+	for (i = 0; i < 8; i++)
+		extents[i] = scripted_take(&self->source);
+	for (i = 0; i < 8; i++)
+		scripted_answer(extents[(i * 5 + 3) % 8]);
+	for (i = 0; i < 8; i++)
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+	ASSERT_EQ(8 * PAGE, STATS().demand_bytes);
+	self->source.keep = false;
+	ASSERT_TRUE(right(self->addr, 0, LENGTH));
+}
+
+TEST_F(region, asks_for_no_more_than_depth)
+{
+	struct uffdmr_extent *extent;
+	int i;
+
+	CREATE(.depth = 4, .extent = PAGE);
+	self->source.keep = true;
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	extent = scripted_take(&self->source);
+	usleep(50000);
+	/* A share is left for those who wait. */
+	ASSERT_EQ(1, self->source.asked);
+	scripted_answer(extent);
+	for (i = 1; i < PAGES; i++)
+		scripted_answer(scripted_take(&self->source));
+	ASSERT_EQ(0, uffdmr_wait(self->region, 20000));
+	ASSERT_EQ(PAGE, self->source.largest);
+}
+
+TEST_F(region, who_waits_goes_first)
+{
+	struct uffdmr_extent *first, *extent;
+	pthread_t thread;
+
+	CREATE(.depth = 4, .extent = PAGE);
+	self->source.keep = true;
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	first = scripted_take(&self->source);
+	pthread_create(&thread, NULL, touch, self->addr + 50 * PAGE);
+	extent = scripted_take(&self->source);
+	ASSERT_EQ(50 * PAGE, extent->offset);
+	ASSERT_TRUE(extent->demand);
+	ASSERT_FALSE(first->demand);
+	scripted_answer(extent);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	self->source.keep = false;
+	scripted_answer(first);
+	ASSERT_EQ(0, uffdmr_wait(self->region, 20000));
+	ASSERT_EQ(PAGE, STATS().demand_bytes);
+}
+
+TEST_F(region, asks_once_for_neighbours)
+{
+	pthread_t threads[16];
+	int i;
+
+	/* The first one keeps the only extent. */
+	CREATE(.depth = 1);
+	self->source.keep = true;
+	pthread_create(&threads[0], NULL, touch, self->addr + 40 * PAGE);
+	while (!self->source.asked)
+		usleep(1000);
+	for (i = 1; i < 16; i++)
+		pthread_create(&threads[i], NULL, touch, self->addr + i * PAGE);
+	while (STATS().messages < 16)
+		usleep(1000);
+	self->source.keep = false;
+	scripted_answer(scripted_take(&self->source));
+	for (i = 0; i < 16; i++)
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+	/* Those that came first may have come out of order. */
+	ASSERT_LT(self->source.asked, 16);
+	ASSERT_LT(STATS().copies, 16);
+	ASSERT_LT(PAGE, self->source.largest);
+}
+
+TEST_F(region, destroy_cancels)
+{
+	CREATE();
+	self->source.keep = true;
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	while (!self->source.asked)
+		usleep(1000);
+	ASSERT_EQ(LENGTH, uffdmr_destroy(self->region));
+	self->region = NULL;
+	ASSERT_EQ(1, self->source.cancelled);
+	ASSERT_EQ(1, self->source.closed);
+}
+
+/* --- sources that fail */
+
+TEST_F(region, retries)
+{
+	CREATE(.retries = 3, .retry_ms = 1);
+	self->source.fail = 3;
+	ASSERT_TRUE(right(self->addr, 0, PAGE));
+	ASSERT_EQ(3, STATS().failures);
+	ASSERT_EQ(3, STATS().retries);
+	ASSERT_EQ(ENOENT, STATS().error);
+	ASSERT_EQ(0, STATS().poisoned);
+}
+
+TEST_F(region, zero_after_retries)
+{
+	static const char zeros[PAGE];
+
+	CREATE(.retries = 2, .retry_ms = 1, .policy = UFFDMR_ZERO);
+	self->source.fail = 3;
+	ASSERT_EQ(0, memcmp(zeros, self->addr, PAGE));
+	ASSERT_EQ(PAGE, STATS().zeroed_bytes);
+	ASSERT_EQ(3, STATS().failures);
+	ASSERT_TRUE(right(self->addr + PAGE, PAGE, PAGE));
+}
+
+TEST_F_SIGNAL(region, poison_is_sigbus, SIGBUS)
+{
+	CREATE(.retries = 2, .retry_ms = 1);
+	self->source.fail = 3;
+	touch(self->addr);
+}
+
+TEST_F(region, poisoned_is_missing)
+{
+	size_t start, length;
+
+	CREATE(.extent = PAGE);
+	self->source.bad_from = 60 * PAGE;
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	ASSERT_EQ(-1, uffdmr_wait(self->region, 20000));
+	ASSERT_EQ(EIO, errno);
+	ASSERT_EQ(4 * PAGE, STATS().poisoned);
+	ASSERT_TRUE(uffdmr_missing(self->region, 0, &start, &length));
+	ASSERT_EQ(60 * PAGE, start);
+	ASSERT_EQ(4 * PAGE, length);
+	ASSERT_EQ(-1, uffdmr_finish(self->region));
+	/* Thrown away, they are asked for again. */
+	self->source.bad_from = SIZE_MAX;
+	ASSERT_EQ(0, madvise(self->addr + start, length, MADV_DONTNEED));
+	ASSERT_TRUE(right(self->addr, 0, LENGTH));
+	ASSERT_EQ(0, uffdmr_finish(self->region));
+}
+
+/* --- in the background */
+
+TEST_F(region, pauses_and_keeps_to_its_rate)
+{
+	uint64_t begun = now_ns();
+	size_t present;
+
+	/* Half a second for all of it. */
+	CREATE(.extent = PAGE);
+	ASSERT_EQ(0, uffdmr_populate(self->region, 2 * LENGTH));
+	usleep(100000);
+	ASSERT_EQ(0, uffdmr_pause(self->region));
+	usleep(50000);
+	present = STATS().present;
+	ASSERT_LT(present, LENGTH);
+	usleep(100000);
+	ASSERT_EQ(present, STATS().present);
+	ASSERT_EQ(0, uffdmr_populate(self->region, 2 * LENGTH));
+	ASSERT_EQ(0, uffdmr_wait(self->region, 20000));
+	ASSERT_LT(500 * NSEC_PER_MSEC, now_ns() - begun);
+}
+
+struct told {
+	_Atomic int calls;
+	_Atomic size_t present;
+};
+
+static void tell(size_t present, size_t length, void *arg)
+{
+	struct told *told = arg;
+
+	(void)length;
+	told->calls++;
+	told->present = present;
+}
+
+TEST_F(region, tells_of_progress)
+{
+	struct told told = { 0 };
+	int calls;
+
+	CREATE(.extent = PAGE);
+	ASSERT_EQ(0, uffdmr_on_progress(self->region, 10, tell, &told));
+	ASSERT_EQ(0, uffdmr_populate(self->region, 4 * LENGTH));
+	ASSERT_EQ(0, uffdmr_wait(self->region, 20000));
+	while (told.present < LENGTH)
+		usleep(1000);
+	calls = told.calls;
+	ASSERT_LT(2, calls);
+	usleep(50000);
+	/* The last time when the last page was there. */
+	ASSERT_EQ(calls, told.calls);
+}
+
+/* --- many threads */
+
+struct toucher {
+	char *addr;
+	unsigned int seed;
+	pthread_t thread;
+	bool ok;
+};
+
+#define THREADS	8
+#define LARGE	(2048 * PAGE)
+
+static void *touch_all(void *arg)
+{
+	struct toucher *toucher = arg;
+	size_t i, at;
+
+	toucher->ok = true;
+	for (i = 0; i < 1000 && toucher->ok; i++) {
+		at = rand_r(&toucher->seed) % (LARGE / PAGE) * PAGE;
+		toucher->ok = right(toucher->addr + at, at, 64);
+	}
+	return NULL;
+}
+
+TEST_F(region, many_threads)
+{
+	struct toucher touchers[THREADS];
+	struct uffdmr_stats stats;
+	uint64_t sum = 0;
+	int i;
+
+	CREATE(.length = LARGE);
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	for (i = 0; i < THREADS; i++) {
+		touchers[i] = (struct toucher){ .addr = self->addr, .seed = i };
+		pthread_create(&touchers[i].thread, NULL, touch_all,
+			       &touchers[i]);
+	}
+	for (i = 0; i < THREADS; i++) {
+		pthread_join(touchers[i].thread, NULL);
+		ASSERT_TRUE(touchers[i].ok);
+	}
+	ASSERT_EQ(0, uffdmr_wait(self->region, 20000));
+	stats = STATS();
+	ASSERT_EQ(LARGE, stats.demand_bytes + stats.background_bytes);
+	for (i = 0; i < UFFDMR_BUCKETS; i++)
+		sum += stats.latency[i];
+	ASSERT_EQ(sum, stats.latency_count);
+	ASSERT_EQ(stats.latency_count * PAGE, stats.demand_bytes);
+	ASSERT_LE(uffdmr_percentile(&stats, 50), uffdmr_percentile(&stats, 99));
+	ASSERT_LE(uffdmr_percentile(&stats, 100), stats.latency_max_ns);
+	ASSERT_TRUE(right(self->addr, 0, LARGE));
+}
+
+TEST_HARNESS_MAIN
