@@ -14,7 +14,8 @@
 
 FIXTURE(file)
 {
-	char path[32];
+	char template[32];
+	const char *path;
 	int fd;
 	struct uffdmr *region;
 };
@@ -50,8 +51,9 @@ FIXTURE_SETUP(file)
 {
 	char *bytes = malloc(FILE_LENGTH);
 
-	strcpy(self->path, "/tmp/file-XXXXXX");
-	self->fd = mkstemp(self->path);
+	snprintf(self->template, sizeof(self->template), "/tmp/file-XXXXXX");
+	self->fd = mkstemp(self->template);
+	self->path = self->template;
 	ASSERT_LE(0, self->fd);
 	pattern_fill(bytes, FILE_LENGTH, SEED, 0);
 	ASSERT_EQ(FILE_LENGTH, write(self->fd, bytes, FILE_LENGTH));
@@ -96,7 +98,7 @@ TEST_F(file, comes_when_touched)
 	ASSERT_NE(NULL, self->region) TH_LOG("%s", uffdmr_error());
 	/* Its name is of no use any more. */
 	ASSERT_EQ(0, rename(self->path, "/tmp/file-renamed"));
-	strcpy(self->path, "/tmp/file-renamed");
+	self->path = "/tmp/file-renamed";
 	ASSERT_TRUE(all_right(uffdmr_addr(self->region), variant->offset));
 }
 

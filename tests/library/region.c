@@ -87,6 +87,7 @@ FIXTURE(kind)
 {
 	struct scripted source;
 	struct uffdmr *region;
+	size_t missing;
 };
 
 FIXTURE_VARIANT(kind)
@@ -145,7 +146,7 @@ FIXTURE_SETUP(kind)
 
 FIXTURE_TEARDOWN(kind)
 {
-	EXPECT_EQ(0, uffdmr_destroy(self->region));
+	EXPECT_EQ(self->missing, uffdmr_destroy(self->region));
 }
 
 TEST_F(kind, comes_when_touched)
@@ -230,7 +231,114 @@ TEST_F(kind, knows_what_was_written)
 	ASSERT_EQ(0, stats.duplicates);
 }
 
+/* What a file has lost, or private memory: it is not there any more. */
+static int throw_away(char *addr, size_t length, enum uffdmr_backing backing)
+{
+	return madvise(addr, length, backing == UFFDMR_MEMFD ? MADV_REMOVE :
+							       MADV_DONTNEED);
+}
+
+TEST_F(kind, serves_again_what_was_thrown_away)
+{
+	size_t size = variant->page_size, length = variant->pages * size;
+	char *addr = uffdmr_addr(self->region);
+	struct uffdmr_stats stats;
+
+	ASSERT_TRUE(right(addr, 0, length));
+	ASSERT_EQ(0, throw_away(addr + size, size, variant->backing));
+	ASSERT_TRUE(right(addr, 0, length));
+	uffdmr_get_stats(self->region, &stats);
+	ASSERT_EQ(variant->pages + 1, stats.messages);
+	ASSERT_EQ(length, stats.present);
+}
+
+TEST_F(kind, is_zero_after_finish)
+{
+	size_t size = variant->page_size;
+	char *addr = uffdmr_addr(self->region);
+
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	ASSERT_EQ(0, uffdmr_wait(self->region, 20000));
+	ASSERT_EQ(0, uffdmr_finish(self->region));
+	ASSERT_EQ(0, throw_away(addr + size, size, variant->backing));
+	ASSERT_EQ(0, addr[size + 1]);
+	ASSERT_TRUE(right(addr, 0, size));
+}
+
+/* Poisoned, and so not dirty, and neither are its neighbours. */
+TEST_F(kind, ends_though_the_source_fails)
+{
+	size_t length = variant->pages * variant->page_size, sum = 0;
+	struct uffdmr_stats stats;
+
+	self->source.bad_from = length - 1;
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	ASSERT_EQ(-1, uffdmr_wait(self->region, 20000));
+	ASSERT_EQ(EIO, errno);
+	uffdmr_get_stats(self->region, &stats);
+	ASSERT_LE(variant->page_size, stats.poisoned);
+	ASSERT_EQ(length, stats.present + stats.poisoned);
+	if (variant->track_dirty) {
+		ASSERT_EQ(0, uffdmr_dirty(self->region, note, &sum));
+		ASSERT_EQ(0, sum);
+	}
+	self->missing = stats.poisoned;
+}
+
+/* A page of a file that reclaim has unmapped was written all the same. */
+TEST_F(region, is_dirty_though_not_mapped)
+{
+	size_t sum = 0;
+
+	CREATE(.backing = UFFDMR_MEMFD, .track_dirty = true);
+	ASSERT_TRUE(right(self->addr, 0, LENGTH));
+	ASSERT_EQ(0, uffdmr_dirty(self->region, note, &sum));
+	ASSERT_EQ(0, sum);
+	self->addr[PAGE]++;
+	ASSERT_EQ(0, madvise(self->addr + PAGE, PAGE, MADV_DONTNEED));
+	ASSERT_EQ(0, uffdmr_dirty(self->region, note, &sum));
+	ASSERT_EQ(2 * PAGE, sum);
+}
+
 /* --- memory that the caller has */
+
+TEST(keeps_what_others_have_put_in_the_file)
+{
+	struct scripted source = SCRIPTED;
+	struct uffdmr_attr attr = { .source = &source.source,
+				    .length = 2 * HUGE };
+	int memfd = memfd_create("region", MFD_HUGETLB);
+	struct uffdmr *region;
+	char *theirs, *ours;
+
+	ASSERT_EQ(0, ftruncate(memfd, 2 * HUGE));
+	theirs = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      memfd, 0);
+	ours = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE, MAP_SHARED, memfd,
+		    0);
+	ASSERT_NE(MAP_FAILED, theirs);
+	ASSERT_NE(MAP_FAILED, ours);
+	theirs[HUGE] = 'x';
+	attr.addr = ours;
+	region = uffdmr_create(&attr);
+	ASSERT_NE(NULL, region) TH_LOG("%s", uffdmr_error());
+	ASSERT_EQ(0, uffdmr_populate(region, 0));
+	ASSERT_EQ(0, uffdmr_wait(region, 20000)) TH_LOG("%s", uffdmr_error());
+	ASSERT_EQ('x', ours[HUGE]);
+	ASSERT_TRUE(right(ours, 0, HUGE));
+	ASSERT_EQ(0, uffdmr_destroy(region));
+}
+
+TEST_F(region, of_several_mappings)
+{
+	CREATE();
+	ASSERT_EQ(0, mprotect(self->addr + 5 * PAGE, 2 * PAGE, PROT_READ));
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	ASSERT_EQ(0, uffdmr_wait(self->region, 20000));
+	ASSERT_EQ(0, uffdmr_finish(self->region));
+	ASSERT_TRUE(right(self->addr, 0, LENGTH));
+	ASSERT_EQ(0, STATS().duplicates);
+}
 
 TEST_F(region, keeps_what_is_there)
 {
@@ -501,6 +609,28 @@ TEST_F(region, tells_of_progress)
 	usleep(50000);
 	/* The last time when the last page was there. */
 	ASSERT_EQ(calls, told.calls);
+}
+
+static void tell_slowly(size_t present, size_t length, void *arg)
+{
+	struct told *told = arg;
+
+	tell(present, length, arg);
+	usleep(100000);
+	told->present = 0;
+}
+
+TEST_F(region, is_told_no_more)
+{
+	struct told told = { 0 };
+
+	CREATE();
+	ASSERT_EQ(0, uffdmr_on_progress(self->region, 0, tell_slowly, &told));
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	while (!told.calls)
+		usleep(100);
+	ASSERT_EQ(0, uffdmr_on_progress(self->region, 0, NULL, NULL));
+	ASSERT_EQ(0, told.present);
 }
 
 /* --- many threads */

@@ -24,6 +24,31 @@ static void unprotect(struct uffdmr *region, const struct page_region *run)
 			break;
 }
 
+/* Call @dirty for what of the run is not poisoned: nobody could write that. */
+static int tell(struct uffdmr *region, const struct page_region *run,
+		int (*dirty)(size_t offset, size_t length, void *arg), void *arg)
+{
+	size_t page_size = region->attr.page_size;
+	size_t at = (run->start - (uintptr_t)region->addr) / page_size;
+	size_t end = (run->end - (uintptr_t)region->addr) / page_size;
+	int result = 0;
+
+	while (at < end && !result) {
+		size_t first = at;
+
+		pthread_mutex_lock(&region->lock);
+		while (at < end && region->state[at] != POISONED)
+			at++;
+		pthread_mutex_unlock(&region->lock);
+		if (at > first)
+			result = dirty(first * page_size,
+				       (at - first) * page_size, arg);
+		else
+			at++;
+	}
+	return result;
+}
+
 int uffdmr_dirty(struct uffdmr *region,
 		 int (*dirty)(size_t offset, size_t length, void *arg),
 		 void *arg)
@@ -38,8 +63,12 @@ int uffdmr_dirty(struct uffdmr *region,
 		.vec = (uintptr_t)runs,
 		.vec_len = RUNS,
 		.category_mask = PAGE_IS_WRITTEN,
-		/* What never came was not written. */
-		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
+		/*
+		 * What was thrown away was not written; a page of a file that
+		 * is not mapped any more may have been.
+		 */
+		.category_anyof_mask = region->shared ? 0 :
+				       PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_WRITTEN,
 	};
 	int n, i, result = 0;
@@ -52,8 +81,7 @@ int uffdmr_dirty(struct uffdmr *region,
 		if (n < 0)
 			return uffdmr_set_error(errno, "PAGEMAP_SCAN");
 		for (i = 0; i < n && !result; i++)
-			result = dirty(runs[i].start - base,
-				       runs[i].end - runs[i].start, arg);
+			result = tell(region, &runs[i], dirty, arg);
 		/* It was not called for these, or has not taken the last. */
 		for (i -= !!result; result && i < n; i++)
 			unprotect(region, &runs[i]);

@@ -8,16 +8,15 @@
 #include "region.h"
 #include "uapi.h"
 
-#define PAGEMAP_PRESENT	(3ULL << 62)	/* or swapped */
-
-bool page_is_there(struct uffdmr *region, size_t page)
+uint64_t page_map(struct uffdmr *region, size_t page)
 {
 	uintptr_t at = (uintptr_t)region->addr + page * region->attr.page_size;
 	uint64_t entry;
 
-	return pread(region->pagemap, &entry, sizeof(entry),
-		     at / sysconf(_SC_PAGESIZE) * sizeof(entry)) ==
-	       sizeof(entry) && entry & PAGEMAP_PRESENT;
+	if (pread(region->pagemap, &entry, sizeof(entry),
+		  at / sysconf(_SC_PAGESIZE) * sizeof(entry)) != sizeof(entry))
+		return 0;
+	return entry;
 }
 
 static struct uffdio_range range_of(const struct uffdmr *region, size_t first,
@@ -76,41 +75,46 @@ static int put(struct uffdmr *region, size_t first, size_t n, const char *data,
 	return err == EAGAIN ? 0 : err;
 }
 
-static int poison(struct uffdmr *region, size_t first, size_t n)
+/* As put(). */
+static int poison(struct uffdmr *region, size_t first, size_t n, size_t *done)
 {
-	struct uffdio_poison arg = { .range = range_of(region, first, n) };
+	struct uffdio_poison arg = {
+		.range = range_of(region, first, n),
+		.mode = UFFDIO_POISON_MODE_DONTWAKE,
+	};
+	/* Dirty tracking marks what is absent; it has to be empty. */
+	struct uffdio_writeprotect clear = {
+		.range = arg.range,
+		.mode = UFFDIO_WRITEPROTECT_MODE_DONTWAKE,
+	};
+	int err;
 
-	while (ioctl(region->uffd, UFFDIO_POISON, &arg)) {
+	while (region->attr.track_dirty &&
+	       ioctl(region->uffd, UFFDIO_WRITEPROTECT, &clear))
 		if (errno != EAGAIN)
-			return errno;
-		if (arg.updated > 0) {
-			arg.range.start += arg.updated;
-			arg.range.len -= arg.updated;
-		}
-	}
-	return 0;
+			break;
+	err = ioctl(region->uffd, UFFDIO_POISON, &arg) ? errno : 0;
+	*done = arg.updated > 0 ? arg.updated / region->attr.page_size : 0;
+	return err == EAGAIN ? 0 : err;
 }
 
-/* What became of pages of an extent, and what it took. */
-struct outcome {
-	bool poisoned, zeroed;
-	size_t copies, duplicates;
-};
+/* What becomes of an extent. */
+enum outcome { SUPPLIED, ZEROED, GIVEN_UP };
 
 /* @lock is held; the page is the caller's. */
 static void page_done(struct uffdmr *region, size_t page,
-		      const struct outcome *outcome, uint64_t now)
+		      enum outcome outcome, uint64_t now)
 {
 	struct uffdmr_stats *stats = &region->stats;
 	size_t page_size = region->attr.page_size;
 
-	if (outcome->poisoned) {
+	if (outcome == GIVEN_UP) {
 		region->state[page] = POISONED;
 		stats->poisoned += page_size;
 	} else {
 		region->state[page] = PRESENT;
 		stats->present += page_size;
-		if (outcome->zeroed)
+		if (outcome == ZEROED)
 			stats->zeroed_bytes += page_size;
 		if (region->since[page]) {
 			stats->demand_bytes += page_size;
@@ -122,9 +126,9 @@ static void page_done(struct uffdmr *region, size_t page,
 	region->since[page] = 0;
 }
 
-/* The first pages of the extent are in place, or poisoned. */
-static void extent_done(struct extent *extent, size_t n,
-			const struct outcome *outcome)
+/* The first pages of the extent are in place, or poisoned: they are not its any more. */
+static void settle(struct extent *extent, size_t n, enum outcome outcome,
+		   bool duplicate)
 {
 	struct uffdmr *region = extent->region;
 	size_t page_size = region->attr.page_size;
@@ -132,15 +136,21 @@ static void extent_done(struct extent *extent, size_t n,
 	uint64_t now = now_ns();
 	size_t i;
 
+	if (!n)
+		return;
 	pthread_mutex_lock(&region->lock);
 	for (i = 0; i < n; i++)
 		page_done(region, first + i, outcome, now);
-	region->stats.copies += outcome->copies;
-	region->stats.duplicates += outcome->duplicates;
+	if (duplicate)
+		region->stats.duplicates++;
+	else if (outcome != GIVEN_UP)
+		region->stats.copies++;
 	extent->asked.offset += n * page_size;
 	extent->asked.length -= n * page_size;
 	pthread_cond_broadcast(&region->changed);
 	pthread_mutex_unlock(&region->lock);
+	/* After the states: who is woken may throw a page away, and that is news. */
+	pages_wake(region, first, n);
 }
 
 /* The extent is not with the source any more. */
@@ -161,79 +171,77 @@ static void extent_back(struct extent *extent, bool again)
 		extent->next = region->free;
 		region->free = extent;
 	}
-	pthread_mutex_unlock(&region->lock);
+	/* Before the unlock: the region may go when nothing is out any more. */
 	region_kick(region);
+	pthread_mutex_unlock(&region->lock);
 }
 
 /*
  * EEXIST: is it true? Of hugetlb memory it also means that there is no page left to
- * be had, hugetlb_mfill_atomic_pte() in the kernel's mm/hugetlb.c.
+ * be had, hugetlb_mfill_atomic_pte() in the kernel's mm/hugetlb.c. But the page may
+ * be in the file and only not be mapped here.
  */
 static bool exists(struct uffdmr *region, size_t page)
 {
+	struct uffdio_continue arg = {
+		.range = range_of(region, page, 1),
+		.mode = UFFDIO_CONTINUE_MODE_DONTWAKE |
+			(region->attr.track_dirty ? UFFDIO_CONTINUE_MODE_WP : 0),
+	};
+
 	return region->attr.page_size == (size_t)sysconf(_SC_PAGESIZE) ||
-	       page_is_there(region, page);
+	       page_map(region, page) & PAGEMAP_PRESENT ||
+	       !ioctl(region->uffd, UFFDIO_CONTINUE, &arg) || errno == EEXIST;
 }
 
 /* Returns 0, or an errno that stopped it; what is left of the extent is not there. */
-static int supply(struct extent *extent, const char *data, bool zeroed)
+static int finish(struct extent *extent, const char *data, enum outcome outcome)
 {
-	struct outcome outcome = { .zeroed = zeroed };
 	struct uffdmr *region = extent->region;
 	size_t page_size = region->attr.page_size;
-	size_t first = extent->asked.offset / page_size;
-	size_t n = extent->asked.length / page_size;
-	size_t at = 0;
+	size_t begin = extent->asked.offset, most = SIZE_MAX;
 	int err = 0;
 
-	while (at < n && !err) {
-		size_t done;
+	while (extent->asked.length && !err) {
+		size_t at = extent->asked.offset;
+		size_t n = extent->asked.length / page_size;
+		size_t page = at / page_size, done;
 
-		err = put(region, first + at, n - at,
-			  data ? data + at * page_size : NULL, &done);
-		at += done;
-		outcome.copies++;
+		if (n > most)
+			n = most;
+		if (outcome == GIVEN_UP)
+			err = poison(region, page, n, &done);
+		else
+			err = put(region, page, n,
+				  data ? data + at - begin : NULL, &done);
+		settle(extent, done, outcome, false);
 		switch (err) {
 		case EEXIST:
-			if (!exists(region, first + at)) {
-				err = ENOMEM;
-				break;
-			}
-			outcome.duplicates++;
-			at++;
-			err = 0;
+			err = exists(region, page) ? 0 : ENOMEM;
+			if (!err)
+				settle(extent, 1, SUPPLIED, true);
 			break;
-		case ENOENT:	/* the caller has unmapped it */
-		case ESRCH:	/* the process ends */
-			at = n;
+		case ENOENT:
+			/*
+			 * Not one mapping: part of it may have been protected in
+			 * another way. Of a page alone: the caller has unmapped it.
+			 */
 			err = 0;
+			if (n > 1)
+				most = 1;
+			else
+				settle(extent, 1, SUPPLIED, true);
+			break;
+		case ESRCH:	/* the process ends */
+			err = 0;
+			settle(extent, n, SUPPLIED, true);
 			break;
 		}
 	}
-	/* The states first: who is woken may throw a page away, and that is news. */
-	extent_done(extent, at, &outcome);
-	if (at)
-		pages_wake(region, first, at);
-	return err;
-}
-
-/* What the policy is for. Returns 0 or an errno: not even that could be done. */
-static int give_up(struct extent *extent)
-{
-	static const struct outcome outcome = { .poisoned = true };
-	struct uffdmr *region = extent->region;
-	size_t page_size = region->attr.page_size;
-	size_t first = extent->asked.offset / page_size;
-	size_t n = extent->asked.length / page_size;
-	int err;
-
-	if (region->attr.policy == UFFDMR_ZERO)
-		return supply(extent, NULL, true);
-	err = poison(region, first, n);
-	if (!err) {
-		extent_done(extent, n, &outcome);
-		pages_wake(region, first, n);
-	}
+	/* Without a page to be had they may still find what another has put there. */
+	if (err)
+		pages_wake(region, extent->asked.offset / page_size,
+			   extent->asked.length / page_size);
 	return err;
 }
 
@@ -264,7 +272,8 @@ static void fail_extent(struct extent *extent, int error)
 	pthread_mutex_unlock(&region->lock);
 	extent->failed++;
 	if (!again && !stop)
-		again = give_up(extent);
+		again = finish(extent, NULL, region->attr.policy == UFFDMR_ZERO ?
+			       ZEROED : GIVEN_UP);
 	extent_back(extent, again);
 }
 
@@ -272,7 +281,7 @@ void uffdmr_supply(struct uffdmr_extent *asked, const void *data)
 {
 	struct extent *extent = (struct extent *)asked;
 
-	int err = supply(extent, data, false);
+	int err = finish(extent, data, SUPPLIED);
 
 	/* ENOMEM, as one example: there may be memory later. */
 	if (err)

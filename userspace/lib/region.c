@@ -19,6 +19,7 @@
 
 #define DEPTH		64
 #define EXTENT		(64UL << 10)
+#define EXTENT_MAX	0x40000000UL	/* work requests and reads take less than 4 GiB */
 #define RETRY_MS	10
 
 #ifndef MFD_HUGE_SHIFT
@@ -41,19 +42,23 @@ static bool is_huge(const struct uffdmr *region)
 	return region->attr.page_size > (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* The size of the pages that are mapped at @addr, or 0. */
-static size_t page_size_at(const void *addr)
+/* The size of the pages that are mapped at @addr, or 0; and whether it is shared. */
+static size_t page_size_at(const void *addr, bool *shared)
 {
 	FILE *file = fopen("/proc/self/smaps", "re");
 	unsigned long start, end, kib, found = 0;
 	bool here = false;
-	char line[512];
+	char line[512], share;
 
 	while (file && !found && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+		if (sscanf(line, "%lx-%lx %*c%*c%*c%c", &start, &end,
+			   &share) == 3) {
 			here = (uintptr_t)addr >= start &&
 			       (uintptr_t)addr < end;
-		else if (here && sscanf(line, "KernelPageSize: %lu", &kib) == 1)
+			*shared = share == 's';
+			continue;
+		}
+		if (here && sscanf(line, "KernelPageSize: %lu", &kib) == 1)
 			found = kib << 10;
 	}
 	if (file)
@@ -182,14 +187,16 @@ static int register_uffd(struct uffdmr *region, uint64_t mode)
 	return 0;
 }
 
-static void unregister_uffd(struct uffdmr *region)
+static int unregister_uffd(struct uffdmr *region)
 {
 	struct uffdio_range range = {
 		.start = (uintptr_t)region->addr,
 		.len = region->attr.length,
 	};
 
-	ioctl(region->uffd, UFFDIO_UNREGISTER, &range);
+	if (ioctl(region->uffd, UFFDIO_UNREGISTER, &range))
+		return uffdmr_set_error(errno, "UFFDIO_UNREGISTER");
+	return 0;
 }
 
 /* What is there is not dirty; what comes is protected as it comes. */
@@ -218,7 +225,8 @@ static int note_present(struct uffdmr *region)
 
 	for (page = 0; page < region->pages; page++) {
 		at = region->addr + page * region->attr.page_size;
-		if (!page_is_there(region, page)) {
+		if (!(page_map(region, page) &
+		      (PAGEMAP_PRESENT | PAGEMAP_SWAPPED))) {
 			if (mincore(at, step, &cached))
 				return uffdmr_set_error(errno,
 							"there is no memory at %p",
@@ -234,14 +242,15 @@ static int note_present(struct uffdmr *region)
 
 /* --- the region */
 
-static int check(struct uffdmr_attr *attr)
+static int check(struct uffdmr *region)
 {
 	size_t base = sysconf(_SC_PAGESIZE), there;
+	struct uffdmr_attr *attr = &region->attr;
 
 	if (!attr->source)
 		return uffdmr_set_error(EINVAL, "there is no source");
 	if (attr->addr) {
-		there = page_size_at(attr->addr);
+		there = page_size_at(attr->addr, &region->shared);
 		if (!there)
 			return uffdmr_set_error(EINVAL,
 						"there is no memory at %p",
@@ -265,12 +274,18 @@ static int check(struct uffdmr_attr *attr)
 	if (attr->policy != UFFDMR_POISON && attr->policy != UFFDMR_ZERO)
 		return uffdmr_set_error(EINVAL, "there is no policy %d",
 					attr->policy);
+	if (!attr->addr)
+		region->shared = attr->backing == UFFDMR_MEMFD;
 	if (!attr->depth)
 		attr->depth = DEPTH;
 	if (!attr->retry_ms)
 		attr->retry_ms = RETRY_MS;
 	if (!attr->extent)
 		attr->extent = EXTENT;
+	if (attr->extent > EXTENT_MAX)
+		attr->extent = EXTENT_MAX;
+	if (attr->extent > attr->length)
+		attr->extent = attr->length;
 	attr->extent -= attr->extent % attr->page_size;
 	if (!attr->extent)
 		attr->extent = attr->page_size;
@@ -287,9 +302,10 @@ static int allocate(struct uffdmr *region)
 	region->state = calloc(region->pages, sizeof(*region->state));
 	region->since = calloc(region->pages, sizeof(*region->since));
 	region->queue = calloc(region->pages + 1, sizeof(*region->queue));
+	region->in_queue = calloc(region->pages, sizeof(*region->in_queue));
 	region->extents = calloc(attr->depth, sizeof(*region->extents));
 	if (!region->state || !region->since || !region->queue ||
-	    !region->extents)
+	    !region->in_queue || !region->extents)
 		return uffdmr_set_error(ENOMEM, "cannot make a region");
 	region->buffers = mmap(NULL, attr->depth * attr->extent,
 			       PROT_READ | PROT_WRITE,
@@ -350,6 +366,7 @@ static int set_up(struct uffdmr *region)
 	if (madvise(region->addr, attr->length, MADV_DONTFORK))
 		return uffdmr_set_error(errno, "there is no memory at %p",
 					region->addr);
+	region->dontfork = attr->addr;
 	if (attr->addr && note_present(region))
 		return -1;
 	if (open_uffd(region) || register_uffd(region, mode) ||
@@ -378,7 +395,7 @@ static void unmake(struct uffdmr *region)
 	}
 	if (region->mapped)
 		munmap(region->addr, region->attr.length);
-	else if (region->attr.addr)
+	else if (region->dontfork)
 		madvise(region->attr.addr, region->attr.length, MADV_DOFORK);
 	if (region->buffers != MAP_FAILED)
 		munmap(region->buffers, region->attr.depth * region->attr.extent);
@@ -388,6 +405,7 @@ static void unmake(struct uffdmr *region)
 		close(region->pagemap);
 	free(region->zeros);
 	free(region->extents);
+	free(region->in_queue);
 	free(region->queue);
 	free(region->since);
 	free(region->state);
@@ -417,7 +435,7 @@ struct uffdmr *uffdmr_create(const struct uffdmr_attr *attr)
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
 	pthread_cond_init(&region->changed, &clock);
 	pthread_condattr_destroy(&clock);
-	if (check(&region->attr) || set_up(region)) {
+	if (check(region) || set_up(region)) {
 		int err = errno;
 
 		unmake(region);
@@ -484,6 +502,9 @@ int uffdmr_on_progress(struct uffdmr *region, unsigned int ms,
 	region->progress_arg = arg;
 	region->progress_every = ms * NS_PER_MS;
 	region->progress_all = false;
+	/* What was called before is over when this returns. */
+	while (region->telling && !pthread_equal(pthread_self(), region->thread))
+		pthread_cond_wait(&region->changed, &region->lock);
 	pthread_mutex_unlock(&region->lock);
 	region_kick(region);
 	return 0;
@@ -525,15 +546,8 @@ int uffdmr_finish(struct uffdmr *region)
 	pthread_mutex_unlock(&region->lock);
 	if (missing)
 		return uffdmr_set_error(EBUSY, "%zu bytes are missing", missing);
-	if (!region->attr.track_dirty) {
-		unregister_uffd(region);
-		return 0;
-	}
-	/* It still knows what is written. */
-	if (register_uffd(region, UFFDIO_REGISTER_MODE_WP))
-		return -1;
-	pages_wake(region, 0, region->pages);
-	return 0;
+	/* With dirty tracking userfaultfd goes on, and what it is asked for is zero. */
+	return region->attr.track_dirty ? 0 : unregister_uffd(region);
 }
 
 bool uffdmr_missing(struct uffdmr *region, size_t offset, size_t *start,

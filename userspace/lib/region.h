@@ -10,10 +10,11 @@
  *	ABSENT -> QUEUED	note_fault(): userfaultfd has a message for it
  *	ABSENT -> ASKED		take_background()
  *	QUEUED -> ASKED		take_demand(): it is part of an extent
- *	ASKED -> PRESENT	page_done(): the kernel has put it in place
- *	ASKED -> POISONED	page_done(), after the source failed
+ *	ASKED -> PRESENT	settle(): the kernel has put it in place
+ *	ASKED -> POISONED	settle(), after the source failed
  *	PRESENT -> QUEUED	note_fault(): somebody has thrown it away
  *	POISONED -> QUEUED	the same
+ *	ASKED -> ABSENT		forget(): the source failed, and the region ends
  *
  * An extent is free, or with the source (fetch() until uffdmr_supply() or
  * uffdmr_fail()), or waits to be asked for again (@delayed).
@@ -52,6 +53,8 @@ struct uffdmr {
 	size_t pages;
 	uint64_t features;		/* of the userfaultfd */
 	bool mapped;			/* by us */
+	bool dontfork;			/* of the caller's memory, set by us */
+	bool shared;			/* with others who map the same file */
 	int uffd, kick, pagemap;
 	char *buffers, *zeros;
 	size_t extent_pages;
@@ -63,6 +66,7 @@ struct uffdmr {
 	uint8_t *state;
 	uint64_t *since;		/* when somebody began to wait, or 0 */
 	size_t *queue, head, tail;	/* pages, some of which were taken since */
+	bool *in_queue;			/* each is there once */
 	struct extent *free, *delayed;
 	unsigned int background;	/* extents that nobody had waited for */
 	unsigned int out;		/* extents with the source */
@@ -74,6 +78,7 @@ struct uffdmr {
 	void *progress_arg;
 	uint64_t progress_every, progress_next;
 	bool progress_all;		/* it was told of the last page */
+	bool telling;			/* it runs */
 	struct uffdmr_stats stats;
 };
 
@@ -93,8 +98,10 @@ void *region_serve(void *arg);
 
 /* --- pages.c */
 
-/* Is the page mapped, or swapped out? */
-bool page_is_there(struct uffdmr *region, size_t page);
+/* Its entry in /proc/self/pagemap. Swapped also is what only has a marker. */
+#define PAGEMAP_PRESENT	0x8000000000000000ULL
+#define PAGEMAP_SWAPPED	0x4000000000000000ULL
+uint64_t page_map(struct uffdmr *region, size_t page);
 
 /* Wake who waits for them. */
 void pages_wake(struct uffdmr *region, size_t first, size_t n);

@@ -32,7 +32,9 @@ static void note_fault(struct uffdmr *region, size_t page, uint64_t now)
 	if (*state != ABSENT)
 		return;
 	*state = QUEUED;
-	/* There are no more of them than pages: each was ABSENT. */
+	if (region->in_queue[page])
+		return;
+	region->in_queue[page] = true;
 	region->queue[region->tail] = page;
 	region->tail = (region->tail + 1) % (region->pages + 1);
 }
@@ -55,10 +57,13 @@ static bool read_messages(struct uffdmr *region)
 		if (messages[i].event != UFFD_EVENT_PAGEFAULT)
 			continue;
 		page = (at - (uintptr_t)region->addr) / region->attr.page_size;
+		/* The caller has made the mapping larger. */
+		if (page >= region->pages)
+			continue;
 		pthread_mutex_lock(&region->lock);
 		/* It came between the message and us: a wake is all it takes. */
 		if (region->state[page] == PRESENT &&
-		    page_is_there(region, page))
+		    page_map(region, page) & PAGEMAP_PRESENT)
 			pages_wake(region, page, 1);
 		else
 			note_fault(region, page, now);
@@ -116,6 +121,7 @@ static struct extent *take_demand(struct uffdmr *region)
 		size_t n;
 
 		region->head = (region->head + 1) % (region->pages + 1);
+		region->in_queue[page] = false;
 		n = take_run(region, page, QUEUED);
 		/* Nothing, if it went with its neighbour. */
 		if (n)
@@ -176,7 +182,7 @@ static size_t take(struct uffdmr *region, struct uffdmr_extent **batch)
 		extent = NULL;
 		if (!region->stop)
 			extent = take_delayed(region, now);
-		if (!extent && !region->stop && !region->finished)
+		if (!extent && !region->stop)
 			extent = take_demand(region);
 		if (!extent)
 			extent = take_background(region, now);
@@ -214,7 +220,7 @@ static int pause_of(struct uffdmr *region)
 			until = extent->retry_at;
 	if (wants_background(region) && region->free &&
 	    region->background < most_background(region) &&
-	    region->next_background > now && region->next_background < until)
+	    region->next_background < until)
 		until = region->next_background;
 	if (until == UINT64_MAX)
 		return -1;
@@ -239,11 +245,29 @@ static void tell_progress(struct uffdmr *region)
 				 now >= region->progress_next)) {
 		progress = region->progress;
 		region->progress_next = now + region->progress_every;
+		region->telling = true;
 	}
 	region->progress_all = present == length;
 	pthread_mutex_unlock(&region->lock);
-	if (progress)
-		progress(present, length, arg);
+	if (!progress)
+		return;
+	progress(present, length, arg);
+	pthread_mutex_lock(&region->lock);
+	region->telling = false;
+	pthread_cond_broadcast(&region->changed);
+	pthread_mutex_unlock(&region->lock);
+}
+
+/* When all was there the source is asked no more: what was thrown away since is zero. */
+static void ask(struct uffdmr *region, struct uffdmr_extent **batch, size_t n,
+		bool finished)
+{
+	size_t i;
+
+	if (n && !finished)
+		region->attr.source->fetch(region->attr.source, batch, n);
+	for (i = 0; finished && i < n; i++)
+		uffdmr_supply(batch[i], NULL);
 }
 
 void *region_serve(void *arg)
@@ -255,7 +279,7 @@ void *region_serve(void *arg)
 		{ .fd = region->uffd, .events = POLLIN },
 		{ .fd = region->kick, .events = POLLIN },
 	};
-	bool stop, stopped, cancelled = false;
+	bool stop, stopped, finished, cancelled = false;
 	uint64_t kicks;
 	int timeout;
 	size_t n;
@@ -271,6 +295,7 @@ void *region_serve(void *arg)
 		if (stop)
 			drop_delayed(region);
 		stopped = stop && !region->out;
+		finished = region->finished;
 		pthread_mutex_unlock(&region->lock);
 		if (stopped)
 			return NULL;
@@ -278,8 +303,7 @@ void *region_serve(void *arg)
 		if (stop && !cancelled && source->cancel)
 			source->cancel(source);
 		cancelled = stop;
-		if (n)
-			source->fetch(source, batch, n);
+		ask(region, batch, n, finished);
 		tell_progress(region);
 		if (poll(fds, 2, timeout) > 0 && fds[1].revents &&
 		    read(region->kick, &kicks, sizeof(kicks)) < 0 &&

@@ -23,7 +23,7 @@ struct file {
 	struct uffdmr_source source;
 	int fd;
 	off_t offset;
-	bool uring;
+	bool direct, uring;
 	struct io_uring ring;
 	pthread_mutex_t lock;	/* of the submission queue */
 	pthread_t reaper;
@@ -49,7 +49,7 @@ static int finish(struct file *file, struct uffdmr_extent *extent, size_t have)
 			break;
 		have += n;
 		/* O_DIRECT reads less than it was asked for at the end only. */
-		if (have % ALIGNMENT)
+		if (file->direct && have % ALIGNMENT)
 			break;
 	}
 	memset(buffer + have, 0, extent->length - have);
@@ -58,8 +58,12 @@ static int finish(struct file *file, struct uffdmr_extent *extent, size_t have)
 
 static void answer(struct file *file, struct uffdmr_extent *extent, int result)
 {
-	int err = result < 0 ? -result : 0;
+	int err;
 
+	/* Not now, not there: then here. */
+	if (result == -EAGAIN || result == -EINTR)
+		result = 0;
+	err = result < 0 ? -result : 0;
 	if (!err && (size_t)result < extent->length)
 		err = finish(file, extent, result);
 	if (err)
@@ -88,13 +92,21 @@ static void *reap(void *arg)
 	}
 }
 
+/* Until all are the kernel's: it may have no memory for some now. @lock is held. */
+static void submit(struct file *file)
+{
+	while (io_uring_submit(&file->ring) < 0 ||
+	       io_uring_sq_ready(&file->ring))
+		usleep(1000);
+}
+
 /* @lock is held. */
 static struct io_uring_sqe *get_sqe(struct file *file)
 {
 	struct io_uring_sqe *sqe;
 
 	while (!(sqe = io_uring_get_sqe(&file->ring)))
-		io_uring_submit(&file->ring);
+		submit(file);
 	return sqe;
 }
 
@@ -112,7 +124,7 @@ static void fetch_uring(struct file *file,
 				   file->offset + extents[i]->offset);
 		io_uring_sqe_set_data(sqe, extents[i]);
 	}
-	io_uring_submit(&file->ring);
+	submit(file);
 	pthread_mutex_unlock(&file->lock);
 }
 
@@ -162,7 +174,7 @@ static void end(struct uffdmr_source *source)
 		sqe = get_sqe(file);
 		io_uring_prep_nop(sqe);
 		io_uring_sqe_set_data(sqe, NULL);
-		io_uring_submit(&file->ring);
+		submit(file);
 		pthread_mutex_unlock(&file->lock);
 		pthread_join(file->reaper, NULL);
 		io_uring_queue_exit(&file->ring);
@@ -201,6 +213,7 @@ struct uffdmr_source *uffdmr_file(const char *path, off_t offset,
 	file->source.close = end;
 	file->fd = fd;
 	file->offset = offset;
+	file->direct = direct;
 	pthread_mutex_init(&file->lock, NULL);
 	return &file->source;
 }

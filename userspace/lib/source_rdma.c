@@ -210,9 +210,11 @@ struct uffdmr_source *uffdmr_rdma_read(const struct uffdmr_peer *peer)
 	struct ibv_qp_init_attr init;
 	struct ibv_qp_attr attr;
 	struct rdma *rdma;
+	int err;
 
-	if (ibv_query_qp(peer->qp, &attr, IBV_QP_CAP, &init)) {
-		uffdmr_set_error(errno, "cannot query the queue pair");
+	err = ibv_query_qp(peer->qp, &attr, IBV_QP_CAP, &init);
+	if (err) {
+		uffdmr_set_error(err, "cannot query the queue pair");
 		return NULL;
 	}
 	rdma = calloc(1, sizeof(*rdma));
@@ -226,6 +228,8 @@ struct uffdmr_source *uffdmr_rdma_read(const struct uffdmr_peer *peer)
 	rdma->source.close = end;
 	rdma->peer = *peer;
 	rdma->room = attr.cap.max_send_wr;
+	if (rdma->room > (uint32_t)peer->qp->send_cq->cqe)
+		rdma->room = peer->qp->send_cq->cqe;
 	rdma->stop = -1;
 	pthread_mutex_init(&rdma->lock, NULL);
 	return &rdma->source;

@@ -14,7 +14,12 @@ struct uffdio_poison {
 	__u64 mode;
 	__s64 updated;
 };
+#define UFFDIO_POISON_MODE_DONTWAKE	((__u64)0x1)
 #define UFFDIO_POISON		_IOWR(UFFDIO, 0x08, struct uffdio_poison)
+#endif
+
+#ifndef UFFDIO_CONTINUE_MODE_WP	/* Linux 6.4 */
+#define UFFDIO_CONTINUE_MODE_WP	((__u64)0x2)
 #endif
 
 #ifndef UFFD_FEATURE_WP_ASYNC	/* Linux 6.7 */

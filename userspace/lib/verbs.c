@@ -10,9 +10,11 @@ struct ibv_mr *uffdmr_reg_mr(struct uffdmr *region, struct ibv_pd *pd,
 {
 	struct ibv_device_attr_ex attr;
 	struct ibv_mr *mr;
+	int err;
 
-	if (ibv_query_device_ex(pd->context, NULL, &attr)) {
-		uffdmr_set_error(errno, "cannot query %s",
+	err = ibv_query_device_ex(pd->context, NULL, &attr);
+	if (err) {
+		uffdmr_set_error(err, "cannot query %s",
 				 ibv_get_device_name(pd->context->device));
 		return NULL;
 	}
