@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 
 #include "error.h"
 #include "region.h"
+#include "thread.h"
 #include "uapi.h"
 
 #define DEPTH		64
@@ -171,15 +171,17 @@ static int open_uffd(struct uffdmr *region)
 	return 0;
 }
 
+static struct uffdio_range whole(const struct uffdmr *region)
+{
+	return (struct uffdio_range){
+		.start = (uintptr_t)region->addr,
+		.len = region->attr.length,
+	};
+}
+
 static int register_uffd(struct uffdmr *region, uint64_t mode)
 {
-	struct uffdio_register arg = {
-		.range = {
-			.start = (uintptr_t)region->addr,
-			.len = region->attr.length,
-		},
-		.mode = mode,
-	};
+	struct uffdio_register arg = { .range = whole(region), .mode = mode };
 
 	if (ioctl(region->uffd, UFFDIO_REGISTER, &arg))
 		return uffdmr_set_error(errno,
@@ -189,10 +191,7 @@ static int register_uffd(struct uffdmr *region, uint64_t mode)
 
 static int unregister_uffd(struct uffdmr *region)
 {
-	struct uffdio_range range = {
-		.start = (uintptr_t)region->addr,
-		.len = region->attr.length,
-	};
+	struct uffdio_range range = whole(region);
 
 	if (ioctl(region->uffd, UFFDIO_UNREGISTER, &range))
 		return uffdmr_set_error(errno, "UFFDIO_UNREGISTER");
@@ -203,10 +202,7 @@ static int unregister_uffd(struct uffdmr *region)
 static int protect(struct uffdmr *region)
 {
 	struct uffdio_writeprotect arg = {
-		.range = {
-			.start = (uintptr_t)region->addr,
-			.len = region->attr.length,
-		},
+		.range = whole(region),
 		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
 	};
 
@@ -331,19 +327,6 @@ static int allocate(struct uffdmr *region)
 	return 0;
 }
 
-/* Signals are for the program's own threads. */
-static int start_thread(struct uffdmr *region)
-{
-	sigset_t all, before;
-	int err;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&region->thread, NULL, region_serve, region);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return err ? uffdmr_set_error(err, "cannot start a thread") : 0;
-}
-
 static int set_up(struct uffdmr *region)
 {
 	struct uffdmr_attr *attr = &region->attr;
@@ -378,7 +361,8 @@ static int set_up(struct uffdmr *region)
 		if (err)
 			return uffdmr_set_error(err, "cannot open the source");
 	}
-	return start_thread(region);
+	err = thread_start(&region->thread, region_serve, region);
+	return err ? uffdmr_set_error(err, "cannot start a thread") : 0;
 }
 
 /* All but the thread. */

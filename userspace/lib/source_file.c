@@ -7,13 +7,13 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "error.h"
+#include "thread.h"
 #include "uffdmr.h"
 
 #define ENTRIES		64	/* of the ring; the kernel takes more in turns */
@@ -144,7 +144,6 @@ static void fetch(struct uffdmr_source *source,
 static int begin(struct uffdmr_source *source, void *buffers, size_t length)
 {
 	struct file *file = (struct file *)source;
-	sigset_t all, before;
 	int err;
 
 	(void)buffers;
@@ -152,10 +151,7 @@ static int begin(struct uffdmr_source *source, void *buffers, size_t length)
 	/* ENOSYS, EPERM: it is not for us. */
 	if (io_uring_queue_init(ENTRIES, &file->ring, 0))
 		return 0;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&file->reaper, NULL, reap, file);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	err = thread_start(&file->reaper, reap, file);
 	if (err)
 		io_uring_queue_exit(&file->ring);
 	else

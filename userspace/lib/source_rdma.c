@@ -3,12 +3,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "error.h"
+#include "thread.h"
 #include "uffdmr.h"
 
 #define COMPLETIONS	32	/* polled at a time */
@@ -153,7 +153,6 @@ static void *reap(void *arg)
 static int begin(struct uffdmr_source *source, void *buffers, size_t length)
 {
 	struct rdma *rdma = (struct rdma *)source;
-	sigset_t all, before;
 	int err = ENOMEM;
 
 	/* As many as there may be: an extent has a page at least. */
@@ -168,10 +167,7 @@ static int begin(struct uffdmr_source *source, void *buffers, size_t length)
 			      IBV_ACCESS_LOCAL_WRITE);
 	if (!rdma->mr)
 		return errno;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&rdma->reaper, NULL, reap, rdma);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	err = thread_start(&rdma->reaper, reap, rdma);
 	if (err) {
 		ibv_dereg_mr(rdma->mr);
 		rdma->mr = NULL;
