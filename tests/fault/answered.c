@@ -14,7 +14,7 @@
 #define PAGES	2
 #define FIRST	32	/* of the others: not looked at together with ours */
 #define OTHERS	480
-#define ROUNDS	50
+#define ROUNDS	10
 
 /* A message that is not to come would be there by then. */
 #define LATE	20000	/* us */
