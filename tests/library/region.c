@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A region of libuffdmr, touched by the CPU. */
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include "kselftest_harness.h"
@@ -27,7 +28,12 @@
 TEST(refuses_what_makes_no_region)
 {
 	struct uffdmr_attr none = { .length = PAGE };
+	int program = open("/proc/self/exe", O_RDONLY);
+	char *file = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, program, 0);
 
+	ASSERT_NE(MAP_FAILED, file);
+	REFUSED(EINVAL, "refuses memory of this kind", .length = PAGE,
+		.addr = file);
 	REFUSED(EINVAL, "whole pages of 4096", .length = 0);
 	REFUSED(EINVAL, "whole pages of 4096", .length = PAGE + 1);
 	REFUSED(EINVAL, "no pages of 512", .length = PAGE, .page_size = 512);

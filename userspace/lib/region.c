@@ -189,13 +189,12 @@ static int register_uffd(struct uffdmr *region, uint64_t mode)
 	return 0;
 }
 
+/* Returns 0 or an errno; nothing is said, as it may be on the way out of a failure. */
 static int unregister_uffd(struct uffdmr *region)
 {
 	struct uffdio_range range = whole(region);
 
-	if (ioctl(region->uffd, UFFDIO_UNREGISTER, &range))
-		return uffdmr_set_error(errno, "UFFDIO_UNREGISTER");
-	return 0;
+	return ioctl(region->uffd, UFFDIO_UNREGISTER, &range) ? errno : 0;
 }
 
 /* What is there is not dirty; what comes is protected as it comes. */
@@ -373,8 +372,8 @@ static void unmake(struct uffdmr *region)
 	if (source && source->close)
 		source->close(source);
 	if (region->uffd >= 0) {
-		if (region->addr != MAP_FAILED)
-			unregister_uffd(region);
+		/* A child may have the descriptor, too. */
+		unregister_uffd(region);
 		close(region->uffd);
 	}
 	if (region->mapped)
@@ -522,6 +521,7 @@ int uffdmr_wait(struct uffdmr *region, int ms)
 int uffdmr_finish(struct uffdmr *region)
 {
 	size_t missing;
+	int err;
 
 	pthread_mutex_lock(&region->lock);
 	missing = region->attr.length - region->stats.present;
@@ -531,7 +531,8 @@ int uffdmr_finish(struct uffdmr *region)
 	if (missing)
 		return uffdmr_set_error(EBUSY, "%zu bytes are missing", missing);
 	/* With dirty tracking userfaultfd goes on, and what it is asked for is zero. */
-	return region->attr.track_dirty ? 0 : unregister_uffd(region);
+	err = region->attr.track_dirty ? 0 : unregister_uffd(region);
+	return err ? uffdmr_set_error(err, "UFFDIO_UNREGISTER") : 0;
 }
 
 bool uffdmr_missing(struct uffdmr *region, size_t offset, size_t *start,
