@@ -4,7 +4,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "error.h"
 #include "region.h"
 #include "uapi.h"
 

@@ -95,7 +95,7 @@ static struct extent *take_delayed(struct uffdmr *region, uint64_t now)
 
 	for (link = &region->delayed; *link; link = &(*link)->next) {
 		extent = *link;
-		if (extent->retry_at > now && !region->stop)
+		if (extent->retry_at > now)
 			continue;
 		*link = extent->next;
 		return extent;
@@ -178,11 +178,9 @@ static size_t take(struct uffdmr *region, struct uffdmr_extent **batch)
 	struct extent *extent;
 	size_t n = 0;
 
-	while (n < BATCH) {
-		extent = NULL;
-		if (!region->stop)
-			extent = take_delayed(region, now);
-		if (!extent && !region->stop)
+	while (n < BATCH && !region->stop) {
+		extent = take_delayed(region, now);
+		if (!extent)
 			extent = take_demand(region);
 		if (!extent)
 			extent = take_background(region, now);
