@@ -33,17 +33,15 @@ int parse_number(const char *text, uint64_t min, uint64_t max,
 	return *value < min || *value > max ? -EINVAL : 0;
 }
 
-int parse_time(const char *text, uint64_t max_ns, uint64_t *ns)
+struct unit {
+	const char *name;
+	uint64_t factor;
+};
+
+/* A number with one of @n units behind it. Only 0 needs none. */
+static int with_unit(const char *text, const struct unit *units, size_t n,
+		     uint64_t max, uint64_t *result)
 {
-	static const struct {
-		const char *name;
-		uint64_t ns;
-	} units[] = {
-		{ "ns", 1 },
-		{ "us", NSEC_PER_USEC },
-		{ "ms", NSEC_PER_MSEC },
-		{ "s", NSEC_PER_SEC },
-	};
 	const char *unit;
 	uint64_t value;
 	size_t i;
@@ -51,16 +49,40 @@ int parse_time(const char *text, uint64_t max_ns, uint64_t *ns)
 	if (digits(text, &value, &unit))
 		return -EINVAL;
 	if (!value && !*unit) {
-		*ns = 0;
+		*result = 0;
 		return 0;
 	}
-	for (i = 0; i < ARRAY_SIZE(units); i++) {
+	for (i = 0; i < n; i++) {
 		if (strcmp(unit, units[i].name))
 			continue;
-		if (value > max_ns / units[i].ns)
+		if (value > max / units[i].factor)
 			return -EINVAL;
-		*ns = value * units[i].ns;
+		*result = value * units[i].factor;
 		return 0;
 	}
 	return -EINVAL;
+}
+
+int parse_time(const char *text, uint64_t max_ns, uint64_t *ns)
+{
+	static const struct unit units[] = {
+		{ "ns", 1 },
+		{ "us", NSEC_PER_USEC },
+		{ "ms", NSEC_PER_MSEC },
+		{ "s", NSEC_PER_SEC },
+	};
+
+	return with_unit(text, units, ARRAY_SIZE(units), max_ns, ns);
+}
+
+int parse_size(const char *text, uint64_t max, uint64_t *bytes)
+{
+	static const struct unit units[] = {
+		{ "", 1 },
+		{ "K", 1ULL << 10 },
+		{ "M", 1ULL << 20 },
+		{ "G", 1ULL << 30 },
+	};
+
+	return with_unit(text, units, ARRAY_SIZE(units), max, bytes);
 }

@@ -34,10 +34,12 @@ struct rdma_options {
 
 extern const struct argp rdma_argp;
 
-/* For argp parsers: numbers and times, or one line on stderr and exit. */
+/* For argp parsers: numbers, times and sizes, or one line on stderr and exit. */
 uint64_t option_number(struct argp_state *state, const char *option,
 		       const char *text, uint64_t min, uint64_t max);
 uint64_t option_time(struct argp_state *state, const char *option,
 		     const char *text, uint64_t max_ns);
+uint64_t option_size(struct argp_state *state, const char *option,
+		     const char *text, uint64_t min, uint64_t max);
 
 #endif

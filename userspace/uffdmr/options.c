@@ -30,6 +30,18 @@ uint64_t option_time(struct argp_state *state, const char *option,
 	return ns;
 }
 
+uint64_t option_size(struct argp_state *state, const char *option,
+		     const char *text, uint64_t min, uint64_t max)
+{
+	uint64_t bytes = 0;
+
+	if (parse_size(text, max, &bytes) || bytes < min)
+		argp_failure(state, STATUS_USAGE, 0,
+			     "--%s wants a size like 64K or 16M, %" PRIu64 " to %" PRIu64 " bytes, not '%s'",
+			     option, min, max, text);
+	return bytes;
+}
+
 static const struct argp_option options[] = {
 	{ "device", 'd', "NAME", 0, "RDMA device (default: the first one)", 1 },
 	{ "port", 'p', "N", 0, "Port of the device (default: 1)", 1 },
