@@ -104,7 +104,7 @@ enum outcome { SUPPLIED, ZEROED, GIVEN_UP };
 static void page_done(struct uffdmr *region, size_t page,
 		      enum outcome outcome, uint64_t now)
 {
-	struct uffdmr_stats *stats = &region->stats;
+	struct uffdmr_stats *stats = region->stats;
 	size_t page_size = region->attr.page_size;
 
 	if (outcome == GIVEN_UP) {
@@ -141,9 +141,9 @@ static void settle(struct extent *extent, size_t n, enum outcome outcome,
 	for (i = 0; i < n; i++)
 		page_done(region, first + i, outcome, now);
 	if (duplicate)
-		region->stats.duplicates++;
+		region->stats->duplicates++;
 	else if (outcome != GIVEN_UP)
-		region->stats.copies++;
+		region->stats->copies++;
 	extent->asked.offset += n * page_size;
 	extent->asked.length -= n * page_size;
 	pthread_cond_broadcast(&region->changed);
@@ -163,7 +163,7 @@ static void extent_back(struct extent *extent, bool again)
 		extent->retry_at = now_ns() + region->attr.retry_ms * NS_PER_MS;
 		extent->next = region->delayed;
 		region->delayed = extent;
-		region->stats.retries++;
+		region->stats->retries++;
 	} else {
 		if (!extent->asked.demand)
 			region->background--;
@@ -262,8 +262,8 @@ static void fail_extent(struct extent *extent, int error)
 	bool stop, again;
 
 	pthread_mutex_lock(&region->lock);
-	region->stats.failures++;
-	region->stats.error = error;
+	region->stats->failures++;
+	region->stats->error = error;
 	stop = region->stop;
 	again = !stop && (retries == ~0U || extent->failed < retries);
 	if (stop)

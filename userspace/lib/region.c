@@ -9,13 +9,13 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "error.h"
 #include "region.h"
 #include "thread.h"
 #include "uapi.h"
+#include "uffd.h"
 
 #define DEPTH		64
 #define EXTENT		(64UL << 10)
@@ -105,40 +105,8 @@ static int map_memory(struct uffdmr *region)
 
 /* --- userfaultfd */
 
-static int new_uffd(void)
-{
-	int flags = O_CLOEXEC | O_NONBLOCK;
-	int uffd = syscall(SYS_userfaultfd, flags);
-	int err = errno, device;
-
-	if (uffd >= 0)
-		return uffd;
-	/* The device file grants by its permissions what the call may refuse. */
-	device = open("/dev/userfaultfd", O_RDWR | O_CLOEXEC);
-	if (device >= 0) {
-		uffd = ioctl(device, USERFAULTFD_IOC_NEW, flags);
-		err = errno;
-		close(device);
-	}
-	if (uffd >= 0)
-		return uffd;
-	if (err == EPERM)
-		return uffdmr_set_error(err,
-					"userfaultfd (set vm.unprivileged_userfaultfd=1, or grant access to /dev/userfaultfd)");
-	return uffdmr_set_error(err, "userfaultfd");
-}
-
 static int open_uffd(struct uffdmr *region)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	uint64_t missing;
-
-	/* Asked for first: what it can. */
-	region->uffd = new_uffd();
-	if (region->uffd < 0)
-		return -1;
-	if (ioctl(region->uffd, UFFDIO_API, &api))
-		return uffdmr_set_error(errno, "UFFDIO_API");
 	if (region->attr.backing == UFFDMR_MEMFD || region->attr.addr)
 		region->features |= UFFD_FEATURE_MISSING_SHMEM;
 	if (is_huge(region))
@@ -149,26 +117,8 @@ static int open_uffd(struct uffdmr *region)
 		region->features |= UFFD_FEATURE_WP_ASYNC |
 				    UFFD_FEATURE_PAGEFAULT_FLAG_WP |
 				    UFFD_FEATURE_WP_HUGETLBFS_SHMEM;
-	missing = region->features & ~api.features;
-	if (missing & UFFD_FEATURE_POISON)
-		return uffdmr_set_error(EOPNOTSUPP,
-					"this kernel cannot poison pages (Linux 6.6 can), choose UFFDMR_ZERO");
-	if (missing & UFFD_FEATURE_WP_ASYNC)
-		return uffdmr_set_error(EOPNOTSUPP,
-					"this kernel cannot track dirty pages (Linux 6.7 can)");
-	if (missing)
-		return uffdmr_set_error(EOPNOTSUPP,
-					"userfaultfd lacks features %#" PRIx64,
-					missing);
-	close(region->uffd);
-	region->uffd = new_uffd();
-	if (region->uffd < 0)
-		return -1;
-	api = (struct uffdio_api){ .api = UFFD_API,
-				   .features = region->features };
-	if (ioctl(region->uffd, UFFDIO_API, &api))
-		return uffdmr_set_error(errno, "UFFDIO_API");
-	return 0;
+	region->uffd = uffd_new(region->features);
+	return region->uffd < 0 ? -1 : 0;
 }
 
 static struct uffdio_range whole(const struct uffdmr *region)
@@ -230,7 +180,7 @@ static int note_present(struct uffdmr *region)
 				continue;
 		}
 		region->state[page] = PRESENT;
-		region->stats.present += region->attr.page_size;
+		region->stats->present += region->attr.page_size;
 	}
 	return 0;
 }
@@ -326,6 +276,16 @@ static int allocate(struct uffdmr *region)
 	return 0;
 }
 
+static void publish(struct uffdmr *region)
+{
+	struct published *slot = &region->published->slot[0];
+
+	published_take(slot);
+	slot->regions = 1;
+	slot->addr = (uintptr_t)region->addr;
+	slot->page_size = region->attr.page_size;
+}
+
 static int set_up(struct uffdmr *region)
 {
 	struct uffdmr_attr *attr = &region->attr;
@@ -334,7 +294,11 @@ static int set_up(struct uffdmr *region)
 
 	if (attr->track_dirty)
 		mode |= UFFDIO_REGISTER_MODE_WP;
-	region->stats.length = attr->length;
+	region->published = published_create(1, &region->published_fd);
+	if (!region->published)
+		return uffdmr_set_error(errno, "cannot make a region");
+	region->stats = &region->published->slot[0].stats;
+	region->stats->length = attr->length;
 	region->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	region->pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	if (region->kick < 0 || region->pagemap < 0)
@@ -360,6 +324,7 @@ static int set_up(struct uffdmr *region)
 		if (err)
 			return uffdmr_set_error(err, "cannot open the source");
 	}
+	publish(region);
 	err = thread_start(&region->thread, region_serve, region);
 	return err ? uffdmr_set_error(err, "cannot start a thread") : 0;
 }
@@ -386,6 +351,8 @@ static void unmake(struct uffdmr *region)
 		close(region->kick);
 	if (region->pagemap >= 0)
 		close(region->pagemap);
+	if (region->published)
+		published_end(region->published, region->published_fd);
 	free(region->zeros);
 	free(region->extents);
 	free(region->in_queue);
@@ -439,7 +406,7 @@ size_t uffdmr_destroy(struct uffdmr *region)
 	pthread_mutex_unlock(&region->lock);
 	region_kick(region);
 	pthread_join(region->thread, NULL);
-	missing = region->attr.length - region->stats.present;
+	missing = region->attr.length - region->stats->present;
 	unmake(region);
 	return missing;
 }
@@ -500,7 +467,7 @@ int uffdmr_wait(struct uffdmr *region, int ms)
 		.tv_sec = deadline / NS_PER_S,
 		.tv_nsec = deadline % NS_PER_S,
 	};
-	struct uffdmr_stats *stats = &region->stats;
+	struct uffdmr_stats *stats = region->stats;
 	size_t poisoned;
 	int err = 0;
 
@@ -524,7 +491,7 @@ int uffdmr_finish(struct uffdmr *region)
 	int err;
 
 	pthread_mutex_lock(&region->lock);
-	missing = region->attr.length - region->stats.present;
+	missing = region->attr.length - region->stats->present;
 	if (!missing)
 		region->finished = true;
 	pthread_mutex_unlock(&region->lock);

@@ -30,6 +30,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#include "published.h"
 #include "uffdmr.h"
 
 #define NS_PER_MS	1000000ULL
@@ -56,6 +57,8 @@ struct uffdmr {
 	bool dontfork;			/* of the caller's memory, set by us */
 	bool shared;			/* with others who map the same file */
 	int uffd, kick, pagemap;
+	struct published_file *published;
+	int published_fd;
 	char *buffers, *zeros;
 	size_t extent_pages;
 	struct extent *extents;
@@ -79,7 +82,7 @@ struct uffdmr {
 	uint64_t progress_every, progress_next;
 	bool progress_all;		/* it was told of the last page */
 	bool telling;			/* it runs */
-	struct uffdmr_stats stats;
+	struct uffdmr_stats *stats;	/* of @published */
 };
 
 static inline uint64_t now_ns(void)

@@ -18,13 +18,13 @@ static void note_fault(struct uffdmr *region, size_t page, uint64_t now)
 {
 	uint8_t *state = &region->state[page];
 
-	region->stats.messages++;
+	region->stats->messages++;
 	if (*state == PRESENT) {
-		region->stats.present -= region->attr.page_size;
+		region->stats->present -= region->attr.page_size;
 		*state = ABSENT;
 	}
 	if (*state == POISONED) {
-		region->stats.poisoned -= region->attr.page_size;
+		region->stats->poisoned -= region->attr.page_size;
 		*state = ABSENT;
 	}
 	if (!region->since[page])
@@ -235,7 +235,7 @@ static void tell_progress(struct uffdmr *region)
 	void *arg;
 
 	pthread_mutex_lock(&region->lock);
-	present = region->stats.present;
+	present = region->stats->present;
 	length = region->attr.length;
 	arg = region->progress_arg;
 	if (region->progress &&

@@ -22,7 +22,7 @@ void stats_latency(struct uffdmr_stats *stats, uint64_t ns)
 void uffdmr_get_stats(struct uffdmr *region, struct uffdmr_stats *stats)
 {
 	pthread_mutex_lock(&region->lock);
-	*stats = region->stats;
+	*stats = *region->stats;
 	pthread_mutex_unlock(&region->lock);
 }
 
