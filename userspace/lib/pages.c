@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "region.h"
+#include "stats.h"
 #include "uapi.h"
 
 uint64_t page_map(struct uffdmr *region, size_t page)

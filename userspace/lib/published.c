@@ -37,10 +37,12 @@ void published_end(struct published_file *file, int fd)
 	close(fd);
 }
 
-void published_take(struct published *slot)
+bool published_take(struct published *slot)
 {
 	const char *name = program_invocation_short_name;
 
+	if (!__sync_bool_compare_and_swap(&slot->pid, 0, getpid()))
+		return false;
 	memcpy(slot->program, name, strnlen(name, sizeof(slot->program) - 1));
-	slot->pid = getpid();
+	return true;
 }

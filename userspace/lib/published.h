@@ -9,17 +9,21 @@
  * of them may be of different moments.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "uffdmr.h"
 
 #define PUBLISHED_NAME	"uffdmr-stats"
 #define PUBLISHED_MAGIC	0x31746174732d6d75ULL
+/* Of a file for many processes. */
+#define PUBLISHED_SLOTS	64
 
 struct published {
 	uint32_t pid;		/* 0: nobody's */
 	uint32_t regions;	/* it is about so many */
-	uint64_t addr;		/* of the first */
+	uint64_t addr;		/* 0: they are in more than one place */
+	uint64_t registrations;	/* with a device, of those that a program asked for */
 	uint64_t page_size;
 	uint64_t unmanaged;	/* bytes registered that stay as they are */
 	char program[16];
@@ -43,7 +47,7 @@ static inline size_t published_size(uint32_t slots)
 struct published_file *published_create(uint32_t slots, int *fd);
 void published_end(struct published_file *file, int fd);
 
-/* A free slot is this process's from now on. */
-void published_take(struct published *slot);
+/* If it is free, it is this process's from now on. */
+bool published_take(struct published *slot);
 
 #endif

@@ -15,7 +15,7 @@
 #include "region.h"
 #include "thread.h"
 #include "uapi.h"
-#include "uffd.h"
+#include "userfaultfd.h"
 
 #define DEPTH		64
 #define EXTENT		(64UL << 10)

@@ -109,7 +109,4 @@ uint64_t page_map(struct uffdmr *region, size_t page);
 /* Wake who waits for them. */
 void pages_wake(struct uffdmr *region, size_t first, size_t n);
 
-/* --- stats.c: @lock is held */
-void stats_latency(struct uffdmr_stats *stats, uint64_t ns);
-
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB
 #include "region.h"
+#include "stats.h"
 
 static unsigned int bucket_of(uint64_t ns)
 {

@@ -22,6 +22,8 @@ struct command {
 };
 
 extern const struct command demo_command;
+extern const struct command run_command;
+extern const struct command stat_command;
 
 /* --device, --port and --gid-index: a child of a command's argp. */
 struct rdma_options {

@@ -12,6 +12,8 @@
 
 static const struct command *const commands[] = {
 	&demo_command,
+	&run_command,
+	&stat_command,
 };
 
 const char *argp_program_version = "uffdmr " VERSION;

@@ -8,7 +8,7 @@
 
 #include "error.h"
 #include "uapi.h"
-#include "uffd.h"
+#include "userfaultfd.h"
 
 static int open_any(void)
 {

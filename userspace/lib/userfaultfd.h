@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Linux-OpenIB */
-#ifndef UFFDMR_UFFD_H
-#define UFFDMR_UFFD_H
+#ifndef UFFDMR_USERFAULTFD_H
+#define UFFDMR_USERFAULTFD_H
 
 #include <stdint.h>
 
