@@ -26,6 +26,7 @@ struct published {
 	uint64_t registrations;	/* with a device, of those that a program asked for */
 	uint64_t page_size;
 	uint64_t unmanaged;	/* bytes registered that stay as they are */
+	uint64_t dropped;	/* of those in @stats: unmapped when they were missing */
 	char program[16];
 	struct uffdmr_stats stats;
 };

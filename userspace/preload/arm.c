@@ -2,7 +2,6 @@
 /* The arming thread: takes pages away from memory that the program registers. */
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <semaphore.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -201,7 +200,7 @@ static int read_config(struct preload_config *config)
 	const char *text = getenv(CONFIG_VARIABLE);
 
 	*config = (struct preload_config){ 0 };
-	return text && sscanf(text, CONFIG_FORMAT(SCNu64, SCNu32),
+	return text && sscanf(text, CONFIG_FORMAT,
 			      &config->latency_ns, &config->jitter_ns,
 			      &config->distribution, &config->fail_ppm,
 			      &config->populate, &config->seed, &config->pid,
@@ -216,7 +215,7 @@ static int open_published(const struct preload_config *config)
 	uint32_t i;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%" PRIu32 "/fd/%" PRIu32,
+	snprintf(path, sizeof(path), "/proc/%llu/fd/%llu",
 		 config->pid, config->fd);
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	if (fd >= 0)
@@ -240,7 +239,7 @@ static int open_published(const struct preload_config *config)
 	return -1;
 }
 
-static int start(void)
+static int begin(void)
 {
 	struct preload_config config;
 	pthread_t thread;
@@ -298,7 +297,7 @@ bool lazy_arm(const void *addr, size_t length)
 
 	pthread_mutex_lock(&request.turn);
 	if (state == NOT_STARTED)
-		state = start() ? USELESS : STARTED;
+		state = begin() ? USELESS : STARTED;
 	if (state == STARTED)
 		armed = ask(true, at, at + length);
 	pthread_mutex_unlock(&request.turn);

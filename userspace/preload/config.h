@@ -2,28 +2,26 @@
 #ifndef PRELOAD_CONFIG_H
 #define PRELOAD_CONFIG_H
 
-#include <inttypes.h>
-
 /* How "uffdmr run" tells the library that it preloads what to do. */
 #define CONFIG_VARIABLE	"UFFDMR_RUN"
 
 enum distribution { UNIFORM, NORMAL, EXPONENTIAL };
 
+/* One type for all: they go through the variable. */
 struct preload_config {
-	uint64_t latency_ns;	/* from a fault to its page */
-	uint64_t jitter_ns;	/* how far it is from that, in the shape of: */
-	uint32_t distribution;
-	uint32_t fail_ppm;	/* of a million pages asked for so many fail */
-	uint64_t populate;	/* pages a second that nobody asks for; 0: none */
-	uint64_t seed;
+	unsigned long long latency_ns;	/* from a fault to its page */
+	unsigned long long jitter_ns;	/* how far it is from that, in the shape of: */
+	unsigned long long distribution;
+	unsigned long long fail_ppm;	/* of a million pages asked for so many fail */
+	unsigned long long populate;	/* pages a second that nobody asks for */
+	unsigned long long seed;
 	/* Where statistics go: that descriptor of that process. */
-	uint32_t pid, fd;
+	unsigned long long pid, fd;
 };
 
-/* The variable's value, written by printf() and read by scanf(). */
-#define CONFIG_FORMAT(u64, u32) \
-	"latency=%" u64 " jitter=%" u64 " distribution=%" u32 " fail=%" u32 \
-	" populate=%" u64 " seed=%" u64 " stats=%" u32 "/%" u32
+/* The variable's value, for printf() and scanf(). */
+#define CONFIG_FORMAT \
+	"latency=%llu jitter=%llu distribution=%llu fail=%llu populate=%llu seed=%llu stats=%llu/%llu"
 #define CONFIG_FIELDS	8
 
 #endif

@@ -422,7 +422,7 @@ static void note_unmap(uintptr_t start, uintptr_t end)
 		return;
 	while ((range = ranges_from(start)) && range->start < end) {
 		forget(range);
-		published->stats.length -= range->missing * range->page_size;
+		published->dropped += range->missing * range->page_size;
 		finish(range);
 	}
 }

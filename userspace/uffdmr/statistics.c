@@ -13,6 +13,7 @@ void statistics_add(struct published *sum, const struct published *slot)
 	sum->regions += slot->regions;
 	sum->registrations += slot->registrations;
 	sum->unmanaged += slot->unmanaged;
+	sum->dropped += slot->dropped;
 	to->length += from->length;
 	to->present += from->present;
 	to->poisoned += from->poisoned;
@@ -63,6 +64,7 @@ json_t *statistics_json(const struct published *slot)
 		{ "regions", slot->regions },
 		{ "registrations", slot->registrations },
 		{ "unmanaged_bytes", slot->unmanaged },
+		{ "dropped_bytes", slot->dropped },
 		{ "bytes", stats->length },
 		{ "present_bytes", stats->present },
 		{ "poisoned_bytes", stats->poisoned },

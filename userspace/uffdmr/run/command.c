@@ -71,7 +71,7 @@ static double percent(struct argp_state *state, const char *text)
 	return value;
 }
 
-static uint32_t distribution(struct argp_state *state, const char *text)
+static enum distribution shape(struct argp_state *state, const char *text)
 {
 	static const char *const names[] = {
 		[UNIFORM] = "uniform",
@@ -116,7 +116,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 						MAX_LATENCY);
 		return 0;
 	case OPTION_DISTRIBUTION:
-		config->distribution = distribution(state, arg);
+		config->distribution = shape(state, arg);
 		return 0;
 	case 'P':
 		config->populate = per_second(state, arg);

@@ -51,7 +51,7 @@ static void set_environment(const struct preload_config *config,
 	const char *others = getenv("LD_PRELOAD");
 	char text[256], *list;
 
-	snprintf(text, sizeof(text), CONFIG_FORMAT(PRIu64, PRIu32),
+	snprintf(text, sizeof(text), CONFIG_FORMAT,
 		 config->latency_ns, config->jitter_ns, config->distribution,
 		 config->fail_ppm, config->populate, config->seed, config->pid,
 		 config->fd);

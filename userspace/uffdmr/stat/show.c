@@ -41,8 +41,8 @@ static void histogram(const struct uffdmr_stats *stats)
 static void row(const struct published *slot, double per_second)
 {
 	const struct uffdmr_stats *stats = &slot->stats;
-	double share = stats->length ? 100.0 * stats->present / stats->length :
-				       100;
+	uint64_t mapped = stats->length - slot->dropped;
+	double share = mapped ? 100.0 * stats->present / mapped : 100;
 
 	printf("%-15s %7u %7u %10s %5.1f %9ju %8.0f %10s %10s\n", slot->program,
 	       slot->pid, slot->regions, text_bytes(stats->length), share,

@@ -1,0 +1,519 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A verbs program that knows nothing of userfaultfd, and looks whether its memory is
+ * gone after it was registered, and all right whatever it does with it. It has to be
+ * run by uffdmr run, alone it fails.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "lab.h"
+#include "verbs_1_0.h"
+
+#define PAGE	4096UL
+#define HUGE	(2UL << 20)
+#define PAGES	40
+#define SIZE	(PAGES * PAGE)
+
+#undef ibv_reg_mr
+#undef ibv_reg_mr_iova
+
+static size_t absent(const void *addr, size_t length)
+{
+	uintptr_t page = (uintptr_t)addr / PAGE;
+	uintptr_t end = ((uintptr_t)addr + length + PAGE - 1) / PAGE;
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	uint64_t entry;
+	size_t n = 0;
+
+	for (; page < end; page++)
+		if (pread(fd, &entry, sizeof(entry), page * sizeof(entry)) ==
+		    sizeof(entry))
+			n += !(entry >> 63);
+	close(fd);
+	return n;
+}
+
+static void fill(void *addr, size_t length, unsigned int seed)
+{
+	unsigned char *byte = addr;
+	size_t i;
+
+	for (i = 0; i < length; i++)
+		byte[i] = i * 7 + (i >> 8) + seed;
+}
+
+static size_t wrong(const void *addr, size_t length, unsigned int seed)
+{
+	const unsigned char *byte = addr;
+	size_t i, n = 0;
+
+	for (i = 0; i < length; i++)
+		n += byte[i] != (unsigned char)(i * 7 + (i >> 8) + seed);
+	return n;
+}
+
+static size_t nonzero(const char *byte, size_t length)
+{
+	size_t n = 0;
+
+	while (length--)
+		n += !!*byte++;
+	return n;
+}
+
+FIXTURE(lazy)
+{
+	struct lab lab;
+	char *mine;		/* the other side of all transfers, and its region */
+	struct ibv_mr *mine_mr;
+};
+
+FIXTURE_SETUP(lazy)
+{
+	DO(&self->lab, lab_open(&self->lab));
+	self->mine = mmap(NULL, 2 * HUGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->mine);
+	self->mine_mr = ibv_reg_mr(self->lab.pd, self->mine, 2 * HUGE,
+				   ACCESS_ALL);
+	ASSERT_NE(NULL, self->mine_mr);
+}
+
+FIXTURE_TEARDOWN(lazy)
+{
+	ibv_dereg_mr(self->mine_mr);
+	lab_close(&self->lab);
+}
+
+static int transfer(struct lab *lab, struct ibv_mr *mine,
+		    enum ibv_wr_opcode opcode, uint32_t rkey, uint64_t addr,
+		    size_t length)
+{
+	struct rc_op op = {
+		.opcode = opcode,
+		.laddr = (uintptr_t)mine->addr,
+		.lkey = mine->lkey,
+		.raddr = addr,
+		.rkey = rkey,
+		.length = length,
+	};
+
+	return lab_run(lab, &op);
+}
+
+#define READ(rkey, addr, length)						\
+	DO(&self->lab, transfer(&self->lab, self->mine_mr, IBV_WR_RDMA_READ,	\
+				rkey, (uintptr_t)(addr), length))
+#define WRITE(rkey, addr, length)						\
+	DO(&self->lab, transfer(&self->lab, self->mine_mr, IBV_WR_RDMA_WRITE,	\
+				rkey, (uintptr_t)(addr), length))
+
+/* --- each kind of memory */
+
+enum where { HEAP, LARGE, ANON, SHARED_ANON, MEMFD, HUGE_MEMFD, SYSV, HUGE_SYSV, BSS };
+
+static char bss[SIZE + 100];
+
+/* Nobody else attaches it: it goes with the process. */
+static char *shm_only(char *addr, int id)
+{
+	shmctl(id, IPC_RMID, NULL);
+	return addr;
+}
+
+static char *get(enum where where, size_t *length)
+{
+	int flags = MAP_SHARED, fd = -1, id;
+
+	*length = where == HUGE_MEMFD || where == HUGE_SYSV ? HUGE : SIZE;
+	switch (where) {
+	case HEAP:
+		*length = 9000;
+		return (char *)malloc(*length + 500) + 123;
+	case LARGE:
+		return malloc(*length);
+	case ANON:
+		flags = MAP_PRIVATE | MAP_ANONYMOUS;
+		break;
+	case SHARED_ANON:
+		flags |= MAP_ANONYMOUS;
+		break;
+	case MEMFD:
+	case HUGE_MEMFD:
+		fd = memfd_create("lazy", where == HUGE_MEMFD ? MFD_HUGETLB : 0);
+		if (ftruncate(fd, *length))
+			return NULL;
+		break;
+	case SYSV:
+	case HUGE_SYSV:
+		id = shmget(IPC_PRIVATE, *length, 0600 |
+			    (where == HUGE_SYSV ? SHM_HUGETLB : 0));
+		return shm_only(shmat(id, NULL, 0), id);
+	case BSS:
+		return bss + 50;
+	}
+	return mmap(NULL, *length, PROT_READ | PROT_WRITE, flags, fd, 0);
+}
+
+FIXTURE_VARIANT(lazy)
+{
+	enum where where;
+	bool stays;	/* userfaultfd takes no memory of this kind */
+};
+
+#define KIND(name, kind)	\
+	FIXTURE_VARIANT_ADD(lazy, name) { .where = kind }
+#define KIND_THAT_STAYS(name, kind)	\
+	FIXTURE_VARIANT_ADD(lazy, name) { .where = kind, .stays = true }
+
+KIND(heap, HEAP);
+KIND(large, LARGE);
+KIND(anon, ANON);
+KIND(shared_anon, SHARED_ANON);
+KIND(memfd, MEMFD);
+KIND(huge_memfd, HUGE_MEMFD);
+KIND_THAT_STAYS(sysv, SYSV);
+KIND_THAT_STAYS(huge_sysv, HUGE_SYSV);
+KIND(bss, BSS);
+
+TEST_F(lazy, kept)
+{
+	struct ibv_mr *mr;
+	size_t length, pages;
+	char *addr;
+
+	addr = get(variant->where, &length);
+	pages = variant->stays ? 0 : length / PAGE;
+	ASSERT_NE(NULL, addr);
+	ASSERT_NE(MAP_FAILED, addr);
+	fill(addr, length, 1);
+	mr = ibv_reg_mr(self->lab.pd, addr, length, ACCESS_ALL);
+	ASSERT_NE(NULL, mr);
+	EXPECT_LE(pages, absent(addr, length));
+	if (variant->stays)
+		EXPECT_EQ(0, absent(addr, length));
+
+	/* A peer reads part of it, and finds what was there; the rest stays away. */
+	READ(mr->rkey, addr, 100);
+	EXPECT_EQ(0, wrong(self->mine, 100, 1));
+	if (length <= SIZE && !variant->stays)
+		EXPECT_LT(0, absent(addr, length));
+	READ(mr->rkey, addr, length);
+	EXPECT_EQ(0, wrong(self->mine, length, 1));
+	EXPECT_EQ(0, absent(addr, length));
+	EXPECT_EQ(0, ibv_dereg_mr(mr));
+
+	/* Once more, and a peer writes, and then the CPU reads. */
+	mr = ibv_reg_mr(self->lab.pd, addr, length, ACCESS_ALL);
+	ASSERT_NE(NULL, mr);
+	EXPECT_LE(pages, absent(addr, length));
+	fill(self->mine, length, 2);
+	WRITE(mr->rkey, addr + 1000, length - 2000);
+	EXPECT_EQ(0, wrong(addr, 1000, 1));
+	EXPECT_EQ(0, memcmp(addr + 1000, self->mine, length - 2000));
+	fill(self->mine, length, 1);
+	EXPECT_EQ(0, memcmp(addr + length - 1000, self->mine + length - 1000,
+			    1000));
+	EXPECT_EQ(0, ibv_dereg_mr(mr));
+}
+
+/* --- what a program does with it; private memory, all of it away */
+
+FIXTURE(away)
+{
+	struct lab lab;
+	char *mine;
+	struct ibv_mr *mine_mr;
+	char *addr;
+	struct ibv_mr *mr;
+};
+
+FIXTURE_SETUP(away)
+{
+	DO(&self->lab, lab_open(&self->lab));
+	self->mine = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	self->addr = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->mine);
+	ASSERT_NE(MAP_FAILED, self->addr);
+	self->mine_mr = ibv_reg_mr(self->lab.pd, self->mine, SIZE, ACCESS_ALL);
+	ASSERT_NE(NULL, self->mine_mr);
+	fill(self->addr, SIZE, 3);
+	self->mr = ibv_reg_mr(self->lab.pd, self->addr, SIZE, ACCESS_ALL);
+	ASSERT_NE(NULL, self->mr);
+	ASSERT_EQ(PAGES, absent(self->addr, SIZE));
+}
+
+FIXTURE_TEARDOWN(away)
+{
+	if (self->mr)
+		ibv_dereg_mr(self->mr);
+	ibv_dereg_mr(self->mine_mr);
+	lab_close(&self->lab);
+}
+
+TEST_F(away, thrown_away)
+{
+	char *half = self->addr + SIZE / 2;
+
+	/* One that is there already, and many that are not. */
+	EXPECT_EQ(0, wrong(self->addr, PAGE, 3));
+	ASSERT_EQ(0, madvise(self->addr, SIZE / 2, MADV_DONTNEED));
+	EXPECT_EQ(0, nonzero(self->addr, PAGE));
+	READ(self->mr->rkey, self->addr, SIZE);
+	EXPECT_EQ(0, nonzero(self->mine, SIZE / 2));
+	fill(self->addr, SIZE, 3);
+	EXPECT_EQ(0, memcmp(half, self->mine + SIZE / 2, SIZE / 2));
+}
+
+TEST_F(away, unmapped)
+{
+	char *again;
+
+	ASSERT_EQ(0, munmap(self->addr, SIZE));
+	again = mmap(self->addr, SIZE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	ASSERT_EQ(self->addr, again);
+	EXPECT_EQ(0, nonzero(self->addr, SIZE));
+	fill(again, SIZE, 4);
+	ibv_dereg_mr(self->mr);
+	self->mr = ibv_reg_mr(self->lab.pd, again, SIZE, ACCESS_ALL);
+	ASSERT_NE(NULL, self->mr);
+	EXPECT_EQ(PAGES, absent(again, SIZE));
+	READ(self->mr->rkey, again, SIZE);
+	EXPECT_EQ(0, wrong(self->mine, SIZE, 4));
+}
+
+TEST_F(away, half_unmapped)
+{
+	ASSERT_EQ(0, munmap(self->addr + 10 * PAGE, 20 * PAGE));
+	EXPECT_EQ(0, wrong(self->addr, 10 * PAGE, 3));
+	READ(self->mr->rkey, self->addr + 30 * PAGE, 10 * PAGE);
+	fill(self->addr, 10 * PAGE, 3);
+	fill(self->mine + SIZE / 2, 10, 3);
+	EXPECT_EQ((unsigned char)(30 * PAGE * 7 + (30 * PAGE >> 8) + 3),
+		  (unsigned char)self->mine[0]);
+}
+
+TEST_F(away, moved)
+{
+	char *to;
+
+	to = mremap(self->addr, SIZE, 2 * SIZE, MREMAP_MAYMOVE);
+	ASSERT_NE(MAP_FAILED, to);
+	EXPECT_EQ(0, wrong(to, SIZE, 3));
+	EXPECT_EQ(0, nonzero(to + SIZE, SIZE));
+}
+
+TEST_F(away, forked)
+{
+	int status;
+	pid_t pid = fork();
+
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(wrong(self->addr, SIZE, 3) ? 1 : 0);
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(0, wrong(self->addr, SIZE, 3));
+}
+
+TEST_F(away, forked_by_the_shell)
+{
+	EXPECT_EQ(0, system("exit 0"));
+	EXPECT_EQ(0, wrong(self->addr, SIZE, 3));
+}
+
+TEST_F(away, registered_twice)
+{
+	struct ibv_mr *part;
+
+	part = ibv_reg_mr(self->lab.pd, self->addr + 10 * PAGE + 5, 3 * PAGE,
+			  ACCESS_ALL);
+	ASSERT_NE(NULL, part);
+	EXPECT_EQ(4, absent(self->addr, SIZE));
+	READ(self->mr->rkey, self->addr, SIZE);
+	EXPECT_EQ(0, wrong(self->mine, SIZE, 3));
+	fill(self->mine, SIZE, 5);
+	WRITE(part->rkey, self->addr + 11 * PAGE, PAGE);
+	EXPECT_EQ(0, wrong(self->addr, 11 * PAGE, 3));
+	EXPECT_EQ(0, memcmp(self->addr + 11 * PAGE, self->mine, PAGE));
+	EXPECT_EQ(0, ibv_dereg_mr(part));
+}
+
+TEST_F(away, given_to_the_kernel)
+{
+	char byte[8];
+	int fd[2];
+
+	ASSERT_EQ(0, pipe(fd));
+	EXPECT_EQ(8, write(fd[1], self->addr + 2 * PAGE - 4, 8));
+	EXPECT_EQ(8, read(fd[0], byte, 8));
+	EXPECT_EQ(0, memcmp(byte, self->addr + 2 * PAGE - 4, 8));
+	EXPECT_EQ(8, write(fd[1], byte, 8));
+	EXPECT_EQ(8, read(fd[0], self->addr + 5 * PAGE - 4, 8));
+	EXPECT_EQ(0, memcmp(byte, self->addr + 5 * PAGE - 4, 8));
+	EXPECT_EQ(0, wrong(self->addr, 2 * PAGE, 3));
+}
+
+TEST_F(away, refused)
+{
+	char *addr = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	/* A peer may not write what the device may not. */
+	fill(addr, SIZE, 6);
+	errno = 0;
+	EXPECT_EQ(NULL, ibv_reg_mr(self->lab.pd, addr, SIZE,
+				   IBV_ACCESS_REMOTE_WRITE));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(0, absent(addr, SIZE));
+	EXPECT_EQ(0, wrong(addr, SIZE, 6));
+}
+
+TEST_F(away, each_version)
+{
+	struct pd_1_0 pd = {
+		.context = self->lab.pd->context,
+		.real = self->lab.pd,
+	};
+	struct mr_1_0 *old;
+	struct ibv_mr *mr;
+
+	old = reg_mr_1_0(&pd, self->addr, SIZE, ACCESS_ALL);
+	ASSERT_NE(NULL, old);
+	EXPECT_EQ(PAGES, absent(self->addr, SIZE));
+	READ(old->rkey, self->addr, SIZE);
+	EXPECT_EQ(0, wrong(self->mine, SIZE, 3));
+	EXPECT_EQ(0, dereg_mr_1_0(old));
+
+	mr = ibv_reg_mr_iova(self->lab.pd, self->addr, SIZE, 0x10000, ACCESS_ALL);
+	ASSERT_NE(NULL, mr);
+	EXPECT_EQ(PAGES, absent(self->addr, SIZE));
+	READ(mr->rkey, 0x10000, SIZE);
+	EXPECT_EQ(0, wrong(self->mine, SIZE, 3));
+	EXPECT_EQ(0, ibv_dereg_mr(mr));
+
+	mr = ibv_reg_mr_iova2(self->lab.pd, self->addr, SIZE, 0x20000,
+			      ACCESS_ALL | IBV_ACCESS_RELAXED_ORDERING);
+	ASSERT_NE(NULL, mr);
+	EXPECT_EQ(PAGES, absent(self->addr, SIZE));
+	READ(mr->rkey, 0x20000, SIZE);
+	EXPECT_EQ(0, wrong(self->mine, SIZE, 3));
+	EXPECT_EQ(0, ibv_dereg_mr(mr));
+}
+
+TEST_F(away, all_memory)
+{
+	struct ibv_mr *mr = ibv_reg_mr(self->lab.pd, NULL, SIZE_MAX,
+				       ACCESS_ALL | IBV_ACCESS_ON_DEMAND);
+
+	ASSERT_NE(NULL, mr);
+	READ(mr->rkey, self->addr, SIZE);
+	EXPECT_EQ(0, wrong(self->mine, SIZE, 3));
+	EXPECT_EQ(0, ibv_dereg_mr(mr));
+}
+
+/* --- others write while it goes away and comes back */
+
+struct writer {
+	volatile uint64_t *count;	/* one a page */
+	atomic_bool stop;
+	uint64_t rounds;
+};
+
+static void *write_on(void *arg)
+{
+	struct writer *writer = arg;
+	size_t i;
+
+	for (; !writer->stop; writer->rounds++)
+		for (i = 0; i < PAGES; i++)
+			writer->count[i * PAGE / sizeof(uint64_t)]++;
+	return NULL;
+}
+
+TEST_F(away, written_meanwhile)
+{
+	struct writer writer = { .count = (void *)self->mine };
+	pthread_t thread;
+	struct ibv_mr *mr;
+	int i;
+
+	memset(self->mine, 0, SIZE);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, write_on, &writer));
+	for (i = 0; i < 100; i++) {
+		mr = ibv_reg_mr(self->lab.pd, self->mine, SIZE, ACCESS_ALL);
+		ASSERT_NE(NULL, mr);
+		READ(self->mr->rkey, self->addr, 8);
+		self->mine[0] = 0;
+		ibv_dereg_mr(mr);
+	}
+	writer.stop = true;
+	pthread_join(thread, NULL);
+	EXPECT_LT(0, writer.rounds);
+	/* The first is written by the transfer, too. */
+	for (i = 1; i < PAGES; i++)
+		EXPECT_EQ(writer.rounds, writer.count[i * PAGE / sizeof(uint64_t)]);
+}
+
+/* The stack that it runs on goes away. */
+static void *register_stack(void *arg)
+{
+	struct lab *lab = arg;
+	char buffer[3 * PAGE];
+	struct ibv_mr *mr;
+	size_t bad;
+
+	fill(buffer, sizeof(buffer), 9);
+	mr = ibv_reg_mr(lab->pd, buffer, sizeof(buffer), ACCESS_ALL);
+	bad = mr ? wrong(buffer, sizeof(buffer), 9) : 1;
+	if (mr)
+		ibv_dereg_mr(mr);
+	return (void *)bad;
+}
+
+TEST_F(away, stack)
+{
+	pthread_t thread;
+	void *bad;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		ASSERT_EQ(0, pthread_create(&thread, NULL, register_stack,
+					    &self->lab));
+		pthread_join(thread, &bad);
+		ASSERT_EQ(NULL, bad);
+	}
+}
+
+/* Many small ones, on the heap, whose pages they share. */
+TEST_F(away, neighbours)
+{
+	struct ibv_mr *mr[200];
+	char *addr[200];
+	int i;
+
+	for (i = 0; i < 200; i++) {
+		addr[i] = malloc(700);
+		fill(addr[i], 700, i);
+		mr[i] = ibv_reg_mr(self->lab.pd, addr[i], 700, ACCESS_ALL);
+		ASSERT_NE(NULL, mr[i]);
+	}
+	for (i = 0; i < 200; i++) {
+		READ(mr[i]->rkey, addr[i], 700);
+		EXPECT_EQ(0, wrong(self->mine, 700, i));
+		EXPECT_EQ(0, ibv_dereg_mr(mr[i]));
+		free(addr[i]);
+	}
+}
+
+TEST_HARNESS_MAIN

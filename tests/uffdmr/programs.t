@@ -1,0 +1,8 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# This test will run perftest, the pingpongs and rping of rdma-core, qperf and UCX
+# unchanged, with lazy memory.
+
+cd "$(dirname "$0")/../.." || exit
+exec vm/run --quiet --timeout 600 -- tests/uffdmr/programs
