@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -172,6 +173,10 @@ static size_t give(struct range *range, size_t page, size_t n, bool fail)
 	done /= range->page_size;
 	if (done) {
 		published->stats.copies++;
+		/* Not to have it twice. */
+		if (range->shadow)
+			madvise((void *)(range->shadow + offset),
+				done * range->page_size, MADV_DONTNEED);
 		here(range, page, done);
 		return done;
 	}
