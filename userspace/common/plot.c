@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@ static const char *terminal_of(const char *path)
 
 int plot_check(const char *path, struct failure *failure)
 {
+	bool there;
 	FILE *file;
 
 	if (!terminal_of(path))
@@ -37,12 +39,15 @@ int plot_check(const char *path, struct failure *failure)
 		return fail(failure, EINVAL, "no picture can have the name %s",
 			    path);
 	if (system("command -v gnuplot > /dev/null 2>&1"))
-		return fail(failure, ENOENT,
+		return fail(failure, ENOPKG,
 			    "there is no gnuplot: install gnuplot-nox");
+	there = !access(path, F_OK);
 	file = fopen(path, "ae");
 	if (!file)
 		return fail(failure, errno, "cannot write %s", path);
 	fclose(file);
+	if (!there)
+		unlink(path);
 	return 0;
 }
 

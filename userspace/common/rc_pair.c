@@ -37,8 +37,8 @@ static enum ibv_qp_type transport(const struct rc_params *params)
 	return params->transport ?: IBV_QPT_RC;
 }
 
-static int cq_open(struct rc_cq *cq, struct ibv_context *ctx, uint32_t depth,
-		   struct failure *failure)
+int rc_cq_open(struct rc_cq *cq, struct ibv_context *ctx, uint32_t depth,
+	       struct failure *failure)
 {
 	cq->channel = ibv_create_comp_channel(ctx);
 	if (!cq->channel)
@@ -50,12 +50,13 @@ static int cq_open(struct rc_cq *cq, struct ibv_context *ctx, uint32_t depth,
 	return 0;
 }
 
-static void cq_close(struct rc_cq *cq)
+void rc_cq_close(struct rc_cq *cq)
 {
 	if (cq->cq)
 		ibv_destroy_cq(cq->cq);
 	if (cq->channel)
 		ibv_destroy_comp_channel(cq->channel);
+	*cq = (struct rc_cq){ 0 };
 }
 
 static int end_open(struct rc_pair *pair, int i, struct ibv_pd *pd,
@@ -75,10 +76,14 @@ static int end_open(struct rc_pair *pair, int i, struct ibv_pd *pd,
 	};
 	int err;
 
-	err = cq_open(&end->send, pd->context, params->queue, failure);
+	end->shared = !i && params->send;
+	if (end->shared)
+		end->send = *params->send;
+	err = end->shared ? 0 : rc_cq_open(&end->send, pd->context,
+					   params->queue, failure);
 	if (err)
 		return err;
-	err = cq_open(&end->recv, pd->context, params->queue, failure);
+	err = rc_cq_open(&end->recv, pd->context, params->queue, failure);
 	if (err)
 		return err;
 	attr.send_cq = end->send.cq;
@@ -277,8 +282,9 @@ void rc_pair_close(struct rc_pair *pair)
 		if (pair->end[i].ah)
 			ibv_destroy_ah(pair->end[i].ah);
 	for (i = 0; i < 2; i++) {
-		cq_close(&pair->end[i].send);
-		cq_close(&pair->end[i].recv);
+		if (!pair->end[i].shared)
+			rc_cq_close(&pair->end[i].send);
+		rc_cq_close(&pair->end[i].recv);
 	}
 	*pair = (struct rc_pair){ 0 };
 }

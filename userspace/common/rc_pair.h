@@ -3,6 +3,7 @@
 #define RC_PAIR_H
 
 #include <infiniband/verbs.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "failure.h"
@@ -14,8 +15,13 @@ struct rc_cq {
 	struct ibv_cq *cq;
 };
 
+int rc_cq_open(struct rc_cq *cq, struct ibv_context *ctx, uint32_t depth,
+	       struct failure *failure);
+void rc_cq_close(struct rc_cq *cq);
+
 struct rc_end {
 	struct rc_cq send;
+	bool shared;		/* that one is not its own */
 	struct rc_cq recv;
 	struct ibv_qp *qp;
 	struct ibv_ah *ah;	/* UD: the way to the other end */
@@ -44,6 +50,7 @@ struct rc_params {
 	uint32_t sge;
 	uint32_t inline_data;
 	struct ibv_srq *srq;	/* what end 1 receives is posted to, or NULL */
+	struct rc_cq *send;	/* where what end 0 posts completes; NULL: its own */
 };
 
 /*

@@ -3,6 +3,7 @@
 #define COMMAND_H
 
 #include <argp.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* What the command exits with; uffdmr(1) documents it. */
@@ -21,6 +22,7 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
+extern const struct command bench_command;
 extern const struct command demo_command;
 extern const struct command run_command;
 extern const struct command stat_command;
@@ -43,5 +45,18 @@ uint64_t option_time(struct argp_state *state, const char *option,
 		     const char *text, uint64_t max_ns);
 uint64_t option_size(struct argp_state *state, const char *option,
 		     const char *text, uint64_t min, uint64_t max);
+
+/* A list, "A,B,C", of what @one takes, which one of the above is or calls. */
+#define LIST_MAX	16
+struct option_list {
+	uint64_t values[LIST_MAX];
+	size_t n;
+};
+
+void option_list(struct argp_state *state, const char *option, char *text,
+		 struct option_list *list,
+		 uint64_t (*one)(struct argp_state *state, const char *option,
+				 const char *text, uint64_t min, uint64_t max),
+		 uint64_t min, uint64_t max);
 
 #endif

@@ -11,6 +11,7 @@
 #include "util.h"
 
 static const struct command *const commands[] = {
+	&bench_command,
 	&demo_command,
 	&run_command,
 	&stat_command,

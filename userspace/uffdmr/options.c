@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <inttypes.h>
 #include <limits.h>
+#include <string.h>
 
 #include "clock.h"
 #include "command.h"
@@ -40,6 +41,23 @@ uint64_t option_size(struct argp_state *state, const char *option,
 			     "--%s wants a size like 64K or 16M, %" PRIu64 " to %" PRIu64 " bytes, not '%s'",
 			     option, min, max, text);
 	return bytes;
+}
+
+void option_list(struct argp_state *state, const char *option, char *text,
+		 struct option_list *list,
+		 uint64_t (*one)(struct argp_state *state, const char *option,
+				 const char *text, uint64_t min, uint64_t max),
+		 uint64_t min, uint64_t max)
+{
+	char *word;
+
+	for (list->n = 0; (word = strsep(&text, ",")); list->n++) {
+		if (list->n == LIST_MAX)
+			argp_failure(state, STATUS_USAGE, 0,
+				     "--%s takes %d at the most", option,
+				     LIST_MAX);
+		list->values[list->n] = one(state, option, word, min, max);
+	}
 }
 
 static const struct argp_option options[] = {
