@@ -1,33 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# This test will call uffdmr with arguments that it has to refuse, which takes
+# This test will call uffdmr demo with arguments that it has to refuse, which takes
 # no guest.
 
-cd "$(dirname "$0")/../.." || exit
-uffdmr=build/userspace/uffdmr
-n=0
-failed=0
+. "$(dirname "$0")/../uffdmr/errors.sh"
 
-# refused PATTERN ARG...: status 2, and a first line that says PATTERN.
-refused() {
-	local pattern=$1 status=0 message
-	shift
-	n=$((n + 1))
-	message=$("$uffdmr" "$@" 2>&1 > /dev/null) || status=$?
-	if [[ $status -eq 2 && $message =~ ^uffdmr.*$pattern ]]; then
-		echo "ok $n - uffdmr $*"
-	else
-		echo "not ok $n - uffdmr $*"
-		printf 'status %s: %s\n' "$status" "$message" | sed 's/^/# /'
-		failed=1
-	fi
-}
-
-refused "which command"
-refused "no command 'dance'" dance
-refused "no command ''" ""
-refused "unrecognized option" --dance
 refused "unrecognized option" demo --dance
 refused "no argument 'now'" demo now
 refused "number from 4 to 65536, not '3'" demo --pages 3
@@ -43,5 +21,4 @@ refused "not '11s'" demo --page-latency 11s
 refused "not '99999999999999999s'" demo --timeout 99999999999999999s
 refused "number from 1 to 255, not '0'" demo --port 0
 refused "not '-1'" demo --gid-index=-1
-echo "1..$n"
-exit $failed
+plan
