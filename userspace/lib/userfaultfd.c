@@ -29,7 +29,7 @@ static int open_any(void)
 		return uffd;
 	if (err == EPERM)
 		return uffdmr_set_error(err,
-					"userfaultfd (set vm.unprivileged_userfaultfd=1, or grant access to /dev/userfaultfd)");
+					"no userfaultfd: set vm.unprivileged_userfaultfd=1, or grant access to /dev/userfaultfd, or run with CAP_SYS_PTRACE (UFFD_USER_MODE_ONLY would not do: an RDMA fault comes from the kernel)");
 	return uffdmr_set_error(err, "userfaultfd");
 }
 

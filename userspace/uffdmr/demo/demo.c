@@ -8,10 +8,11 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "delayed_region.h"
 #include "demo.h"
-#include "page_source.h"
 #include "pattern.h"
 #include "rc_pair.h"
+#include "refused.h"
 
 #define REGION_SEED	1
 #define WRITE_SEED	2
@@ -31,12 +32,12 @@ struct demo {
 
 	size_t page_size;
 	size_t size;
-	char *region;		/* what userfaultfd owns */
+	char *content;		/* what the pages of the region come with */
 	char *image;		/* what the region has to be like */
 	char *local;		/* the other end of the transfers, pinned */
 	size_t local_size;
 
-	struct page_source *source;
+	struct uffdmr *region;
 	struct ibv_pd *pd;
 	struct ibv_mr *region_mr;
 	struct ibv_mr *local_mr;
@@ -44,11 +45,13 @@ struct demo {
 	uint64_t deadline;
 };
 
-static void fill(void *page, size_t offset, void *arg)
+/* Fault messages that the region has read so far. */
+static unsigned int messages(const struct demo *demo)
 {
-	const struct demo *demo = arg;
+	struct uffdmr_stats stats;
 
-	pattern_fill(page, demo->page_size, REGION_SEED, offset);
+	uffdmr_get_stats(demo->region, &stats);
+	return stats.messages;
 }
 
 static int map_bytes(struct demo *demo, char **where, size_t size)
@@ -67,14 +70,6 @@ static int find_means(struct demo *demo)
 {
 	const struct demo_options *options = demo->options;
 	struct rdma_dev *dev = &demo->result->dev;
-	struct page_source_config config = {
-		.base = demo->region,
-		.length = demo->size,
-		.page_size = demo->page_size,
-		.fill = fill,
-		.arg = demo,
-		.latency_ns = options->page_latency_ns,
-	};
 	int err;
 
 	err = rdma_dev_open(dev, options->rdma.device, options->rdma.port,
@@ -85,8 +80,9 @@ static int find_means(struct demo *demo)
 				IBV_ODP_SUPPORT_WRITE, demo->failure);
 	if (err)
 		return err;
-	demo->source = page_source_start(&config, demo->failure);
-	return demo->source ? 0 : -EIO;
+	demo->region = delayed_region(demo->content, demo->size,
+				      options->page_latency_ns, demo->failure);
+	return demo->region ? 0 : -EIO;
 }
 
 static int connect_region(struct demo *demo)
@@ -98,14 +94,12 @@ static int connect_region(struct demo *demo)
 	if (!demo->pd)
 		return fail(demo->failure, errno,
 			    "cannot allocate a protection domain");
-	demo->region_mr = ibv_reg_mr(demo->pd, demo->region, demo->size,
-				     IBV_ACCESS_LOCAL_WRITE |
-				     IBV_ACCESS_REMOTE_READ |
-				     IBV_ACCESS_REMOTE_WRITE |
-				     IBV_ACCESS_ON_DEMAND);
+	demo->region_mr = uffdmr_reg_mr(demo->region, demo->pd,
+					IBV_ACCESS_LOCAL_WRITE |
+					IBV_ACCESS_REMOTE_READ |
+					IBV_ACCESS_REMOTE_WRITE);
 	if (!demo->region_mr)
-		return fail(demo->failure, errno,
-			    "cannot register the region for on-demand paging");
+		return fail(demo->failure, 0, "%s", uffdmr_error());
 	demo->local_mr = ibv_reg_mr(demo->pd, demo->local, demo->local_size,
 				    IBV_ACCESS_LOCAL_WRITE);
 	if (!demo->local_mr)
@@ -118,30 +112,16 @@ static int connect_region(struct demo *demo)
 	return rc_pair_open(&demo->pair, dev, demo->pd, &params, demo->failure);
 }
 
-/*
- * Why a request was refused, in words. That no message reached the handler
- * tells a driver that cannot wait from one that did wait.
- */
 static void explain(struct demo *demo, enum direction direction, size_t pages,
 		    const struct ibv_wc *wc)
 {
 	struct demo_result *result = demo->result;
-	unsigned int messages = page_source_all_messages(demo->source);
-	char why[160];
+	char memory[32];
 
-	if (messages > result->messages)
-		snprintf(why, sizeof(why), "although the handler was asked for %u pages",
-			 messages - result->messages);
-	else if (rdma_dev_is_rxe(&result->dev))
-		snprintf(why, sizeof(why),
-			 "this kernel's rxe faults with hmm_range_fault(), which cannot wait for userfaultfd");
-	else
-		snprintf(why, sizeof(why),
-			 "the driver did not ask userfaultfd for any page");
-	snprintf(result->wrong, sizeof(result->wrong),
-		 "RDMA %s of %s that userfaultfd owns: %s: %s",
-		 names[direction], pages > 1 ? "pages" : "a page",
-		 ibv_wc_status_str(wc->status), why);
+	snprintf(memory, sizeof(memory), "RDMA %s of %s", names[direction],
+		 pages > 1 ? "pages" : "a page");
+	refused(result->wrong, sizeof(result->wrong), &result->dev, memory, wc,
+		messages(demo) - result->messages);
 }
 
 /* One work request; -EREMOTEIO, with the verdict, if it was refused. */
@@ -155,7 +135,7 @@ static int request(struct demo *demo, enum direction direction, size_t offset,
 		.laddr = (uintptr_t)demo->local,
 		.lkey = demo->local_mr->lkey,
 		.length = length,
-		.raddr = (uintptr_t)demo->region + offset,
+		.raddr = (uintptr_t)uffdmr_addr(demo->region) + offset,
 		.rkey = demo->region_mr->rkey,
 	};
 	size_t first = offset / demo->page_size;
@@ -176,7 +156,7 @@ static int request(struct demo *demo, enum direction direction, size_t offset,
 		explain(demo, direction, last - first + 1, &wc);
 		return -EREMOTEIO;
 	}
-	demo->result->messages = page_source_all_messages(demo->source);
+	demo->result->messages = messages(demo);
 	demo->result->requests[direction]++;
 	demo->result->bytes[direction] += length;
 	return 0;
@@ -268,18 +248,14 @@ static int transfer_all(struct demo *demo)
 				     pages - pages / 2);
 	if (err)
 		return err;
-	if (!bytes_equal(demo->image, demo->region, demo->size, &at))
+	if (!bytes_equal(demo->image, uffdmr_addr(demo->region), demo->size, &at))
 		return bad_bytes(demo, "the region after all transfers", at);
 	return 0;
 }
 
-/*
- * In this order: once userfaultfd is closed every fault that still waits ends,
- * and nothing that a queue pair or a memory region waits for is left.
- */
+/* The region goes last: a driver may have to wait for pages that were asked for. */
 static void clean_up(struct demo *demo)
 {
-	page_source_stop(demo->source);
 	rc_pair_close(&demo->pair);
 	if (demo->region_mr)
 		ibv_dereg_mr(demo->region_mr);
@@ -287,8 +263,9 @@ static void clean_up(struct demo *demo)
 		ibv_dereg_mr(demo->local_mr);
 	if (demo->pd)
 		ibv_dealloc_pd(demo->pd);
-	if (demo->region)
-		munmap(demo->region, demo->size);
+	uffdmr_destroy(demo->region);
+	if (demo->content)
+		munmap(demo->content, demo->size);
 	if (demo->image)
 		munmap(demo->image, demo->size);
 	if (demo->local)
@@ -300,14 +277,15 @@ static int set_up(struct demo *demo, int *status)
 	int err;
 
 	demo->local_size = demo->size / 2 + GUARD;
-	err = map_bytes(demo, &demo->region, demo->size);
+	err = map_bytes(demo, &demo->content, demo->size);
 	if (!err)
 		err = map_bytes(demo, &demo->image, demo->size);
 	if (!err)
 		err = map_bytes(demo, &demo->local, demo->local_size);
 	if (err)
 		return err;
-	pattern_fill(demo->image, demo->size, REGION_SEED, 0);
+	pattern_fill(demo->content, demo->size, REGION_SEED, 0);
+	memcpy(demo->image, demo->content, demo->size);
 	err = find_means(demo);
 	if (err) {
 		*status = STATUS_UNABLE;
@@ -343,8 +321,7 @@ int demo_run(const struct demo_options *options, struct demo_result *result,
 			err = 0;
 	}
 	if (!err)
-		err = page_source_latencies(demo.source, &result->handler,
-					    failure);
+		uffdmr_get_stats(demo.region, &result->handler);
 	if (!err)
 		*status = result->right ? STATUS_OK : STATUS_WRONG;
 	clean_up(&demo);
@@ -354,6 +331,5 @@ int demo_run(const struct demo_options *options, struct demo_result *result,
 void demo_result_free(struct demo_result *result)
 {
 	samples_free(&result->access);
-	samples_free(&result->handler);
 	rdma_dev_close(&result->dev);
 }

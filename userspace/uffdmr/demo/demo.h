@@ -9,6 +9,7 @@
 #include "command.h"
 #include "rdma_dev.h"
 #include "samples.h"
+#include "uffdmr.h"
 
 struct demo_options {
 	struct rdma_options rdma;
@@ -29,7 +30,7 @@ struct demo_result {
 	uint64_t bytes[2];
 	uint64_t time_ns;		/* of all transfers together */
 	struct samples access;		/* post to completion, absent page */
-	struct samples handler;		/* message read to page in place */
+	struct uffdmr_stats handler;	/* message read to page in place */
 	bool right;
 	char wrong[512];		/* if it is not: what and why */
 };

@@ -29,19 +29,40 @@ static const char *milliseconds(uint64_t ns, char *text, size_t size)
 	return text;
 }
 
-static void percentiles(const char *title, struct samples *samples,
-			const char *what)
+/* In ns; all zero if nothing was measured. */
+struct latency {
+	bool measured;
+	uint64_t median, p99;
+};
+
+static struct latency access_latency(struct demo_result *result)
+{
+	return (struct latency){
+		.measured = result->access.count,
+		.median = samples_percentile(&result->access, 50),
+		.p99 = samples_percentile(&result->access, 99),
+	};
+}
+
+static struct latency handler_latency(const struct demo_result *result)
+{
+	return (struct latency){
+		.measured = result->handler.latency_count,
+		.median = uffdmr_percentile(&result->handler, 50),
+		.p99 = uffdmr_percentile(&result->handler, 99),
+	};
+}
+
+static void report_latency(const char *title, struct latency latency,
+			   const char *what)
 {
 	char median[32], p99[32];
 
-	if (!samples->count)
+	if (!latency.measured)
 		return;
 	printf("%-15s median %s, p99 %s (%s)\n", title,
-	       milliseconds(samples_percentile(samples, 50), median,
-			    sizeof(median)),
-	       milliseconds(samples_percentile(samples, 99), p99,
-			    sizeof(p99)),
-	       what);
+	       milliseconds(latency.median, median, sizeof(median)),
+	       milliseconds(latency.p99, p99, sizeof(p99)), what);
 }
 
 static void report_text(struct demo_result *result, const struct utsname *uts)
@@ -66,23 +87,22 @@ static void report_text(struct demo_result *result, const struct utsname *uts)
 	printf("faults          %u seen by the handler\n", result->messages);
 	printf("time            %s\n",
 	       milliseconds(result->time_ns, time, sizeof(time)));
-	percentiles("fault latency", &result->access,
-		    "one-page request posted to its completion");
-	percentiles("handler", &result->handler,
-		    "fault message read to page in place");
+	report_latency("fault latency", access_latency(result),
+		       "one-page request posted to its completion");
+	report_latency("handler", handler_latency(result),
+		       "fault message read to page in place");
 	if (result->right)
 		printf("verdict         PASS: every byte is right\n");
 	else
 		printf("verdict         FAIL: %s\n", result->wrong);
 }
 
-static json_t *json_percentiles(struct samples *samples)
+static json_t *json_latency(struct latency latency)
 {
-	if (!samples->count)
+	if (!latency.measured)
 		return json_null();
-	return json_pack("{sI sI}", "median",
-			 (json_int_t)samples_percentile(samples, 50), "p99",
-			 (json_int_t)samples_percentile(samples, 99));
+	return json_pack("{sI sI}", "median", (json_int_t)latency.median,
+			 "p99", (json_int_t)latency.p99);
 }
 
 static json_t *json_direction(const struct demo_result *result, int direction)
@@ -115,8 +135,8 @@ static int report_json(struct demo_result *result, const struct utsname *uts)
 			 "write", json_direction(result, 1),
 			 "faults", (json_int_t)result->messages,
 			 "time", (json_int_t)result->time_ns,
-			 "fault_latency", json_percentiles(&result->access),
-			 "handler_latency", json_percentiles(&result->handler),
+			 "fault_latency", json_latency(access_latency(result)),
+			 "handler_latency", json_latency(handler_latency(result)),
 			 "pass", result->right,
 			 "wrong", result->right ? NULL : result->wrong);
 	if (!root)
