@@ -75,18 +75,24 @@ static int run_touch(struct bench *bench, struct touch *touch)
 {
 	struct uffdmr *region = cold_region(bench, touch->latency_ns);
 	size_t length = bench->options->region, at;
+	uint64_t ns, deadline;
 	const char *bytes;
-	uint64_t ns;
 	int err;
 
 	if (!region)
 		return -EIO;
 	bytes = uffdmr_addr(region);
 	ns = now_ns();
-	for (at = 0; at < length; at += bench->result->page_size)
+	deadline = ns + bench->options->timeout_ns;
+	for (at = 0; at < length && now_ns() < deadline;
+	     at += bench->result->page_size)
 		__atomic_load_n(&bytes[at], __ATOMIC_RELAXED);
 	ns = now_ns() - ns;
-	if (bytes_equal(bench->content, bytes, length, &at))
+	if (at < length)
+		err = fail(bench->failure, ETIMEDOUT,
+			   "a CPU has touched %zu of %zu bytes only", at,
+			   length);
+	else if (bytes_equal(bench->content, bytes, length, &at))
 		err = add(bench, &touch->ns, ns);
 	else
 		err = wrong_byte(bench, "touched by a CPU", at);

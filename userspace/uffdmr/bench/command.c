@@ -38,7 +38,7 @@ static const struct argp_option options[] = {
 	{ "runs", OPTION_RUNS, "N", 0,
 	  "Runs of each, of which the median counts (default: 5)", 2 },
 	{ "timeout", OPTION_TIMEOUT, "TIME", 0,
-	  "Give up when one transfer takes longer (default: 60s)", 2 },
+	  "Give up when one transfer or touch takes longer (default: 60s)", 2 },
 	{ "json", OPTION_JSON, NULL, 0,
 	  "Report as one JSON object, times in nanoseconds", 3 },
 	{ "csv", OPTION_CSV, NULL, 0, "Report as comma-separated values", 3 },
