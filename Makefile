@@ -15,13 +15,15 @@ groups := harness series model hmm verbs fault matrix invalidate stress library 
 # at what the debug kernel reports. There the kernel's own tests of what the series does
 # not change take long (uffd-unregister is the one of uffd-unit-tests that it does), and
 # objects cannot be counted: it keeps the last trackers of each device's references after
-# they were freed. Ratios of times are those of the product kernel.
+# they were freed. Ratios of times are those of the product kernel, and of what runs in
+# user space only what does most with its memory tells more on another.
 slow := $(DEBUG)$(KCSAN)
 wanted := $(or $(T),$(if $(KCSAN),fault,$(if $(DEBUG)$(KERNEL),$(filter-out series model,$(groups)),$(groups))))
 left_out := $(if $(slow)$(KERNEL),$(filter-out tests/harness/report.t,$(wildcard tests/harness/*.t)) \
 		tests/verbs/demo_stock.t tests/verbs/fails_on_stock.t) \
 	$(if $(slow),$(addprefix tests/hmm/,cow.t gup_longterm.t gup_test.t uffd-unit-tests.t uffd-wp-mremap.t) \
-		tests/stress/leaks.t tests/fault/ahead.t tests/fault/isolation.t)
+		tests/stress/leaks.t tests/fault/ahead.t tests/fault/isolation.t \
+		$(filter-out tests/uffdmr/run.t,$(wildcard tests/uffdmr/*.t)))
 tests = $(foreach test,$(wanted),$(sort \
 	$(if $(wildcard tests/$(test)/),$(filter-out $(left_out),$(wildcard tests/$(test)/*.t)),$(wildcard tests/$(test:.t=).t))))
 

@@ -499,7 +499,12 @@ int uffdmr_finish(struct uffdmr *region)
 		return uffdmr_set_error(EBUSY, "%zu bytes are missing", missing);
 	/* With dirty tracking userfaultfd goes on, and what it is asked for is zero. */
 	err = region->attr.track_dirty ? 0 : unregister_uffd(region);
-	return err ? uffdmr_set_error(err, "UFFDIO_UNREGISTER") : 0;
+	if (!err)
+		return 0;
+	pthread_mutex_lock(&region->lock);
+	region->finished = false;
+	pthread_mutex_unlock(&region->lock);
+	return uffdmr_set_error(err, "UFFDIO_UNREGISTER");
 }
 
 bool uffdmr_missing(struct uffdmr *region, size_t offset, size_t *start,
