@@ -48,7 +48,7 @@ arguments() {
 mapfile -t commands < <("$uffdmr" --help | sed -n '/^Commands:/,/^$/s/^  \([^ ]*\) .*/\1/p')
 
 at_prompt() {
-	timeout 60 python3 tests/uffdmr/at_prompt.py "$@"
+	timeout 60 /usr/bin/python3 tests/uffdmr/at_prompt.py "$@"
 }
 
 check 'there are commands' test ${#commands[@]} -ge 2
