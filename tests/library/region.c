@@ -244,6 +244,34 @@ static int throw_away(char *addr, size_t length, enum uffdmr_backing backing)
 							       MADV_DONTNEED);
 }
 
+TEST_F(kind, fetches_again_what_was_discarded)
+{
+	size_t size = variant->page_size, length = variant->pages * size;
+	char *addr = uffdmr_addr(self->region);
+	size_t start, missing;
+
+	ASSERT_TRUE(right(addr, 0, length));
+	addr[size]++;
+	ASSERT_EQ(0, uffdmr_discard(self->region, size, size));
+	ASSERT_TRUE(uffdmr_missing(self->region, 0, &start, &missing));
+	ASSERT_EQ(size, start);
+	/* In the background, though that may have been there before. */
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	ASSERT_EQ(0, uffdmr_wait(self->region, 20000));
+	ASSERT_TRUE(right(addr, 0, length));
+	/* Or when it is touched. */
+	addr[2 * size]++;
+	ASSERT_EQ(0, uffdmr_discard(self->region, 0, length));
+	ASSERT_TRUE(right(addr, 0, length));
+	ASSERT_EQ(-1, uffdmr_discard(self->region, 1, size));
+	ASSERT_EQ(EINVAL, errno);
+	ASSERT_EQ(-1, uffdmr_discard(self->region, length, size));
+	ASSERT_EQ(EINVAL, errno);
+	ASSERT_EQ(0, uffdmr_finish(self->region));
+	ASSERT_EQ(-1, uffdmr_discard(self->region, 0, size));
+	ASSERT_EQ(EINVAL, errno);
+}
+
 TEST_F(kind, serves_again_what_was_thrown_away)
 {
 	size_t size = variant->page_size, length = variant->pages * size;
@@ -692,6 +720,17 @@ TEST_F(region, many_threads)
 	ASSERT_LE(uffdmr_percentile(&stats, 50), uffdmr_percentile(&stats, 99));
 	ASSERT_LE(uffdmr_percentile(&stats, 100), stats.latency_max_ns);
 	ASSERT_TRUE(right(self->addr, 0, LARGE));
+}
+
+TEST_F(region, discards_nothing_that_is_on_its_way)
+{
+	self->source.keep = true;
+	CREATE();
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	while (!self->source.asked)
+		usleep(1000);
+	ASSERT_EQ(-1, uffdmr_discard(self->region, 0, LENGTH));
+	ASSERT_EQ(EBUSY, errno);
 }
 
 TEST_HARNESS_MAIN

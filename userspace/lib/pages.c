@@ -2,6 +2,7 @@
 /* Puts pages in place, and settles what became of them. */
 #include <errno.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "region.h"
@@ -33,6 +34,32 @@ void pages_wake(struct uffdmr *region, size_t first, size_t n)
 	struct uffdio_range range = range_of(region, first, n);
 
 	ioctl(region->uffd, UFFDIO_WAKE, &range);
+}
+
+int pages_discard(struct uffdmr *region, size_t first, size_t n)
+{
+	struct uffdmr_stats *stats = region->stats;
+	struct uffdio_range range = range_of(region, first, n);
+	size_t i;
+
+	for (i = first; i < first + n; i++)
+		if (region->state[i] == QUEUED || region->state[i] == ASKED)
+			return EBUSY;
+	/* A message about them comes after this: reading it takes the lock. */
+	if (madvise((void *)(uintptr_t)range.start, range.len,
+		    region->shared ? MADV_REMOVE : MADV_DONTNEED))
+		return errno;
+	for (i = first; i < first + n; i++) {
+		if (region->state[i] == PRESENT)
+			stats->present -= region->attr.page_size;
+		if (region->state[i] == POISONED)
+			stats->poisoned -= region->attr.page_size;
+		region->state[i] = ABSENT;
+	}
+	/* The background has been there. */
+	if (first < region->cursor)
+		region->cursor = first;
+	return 0;
 }
 
 /*

@@ -507,6 +507,28 @@ int uffdmr_finish(struct uffdmr *region)
 	return uffdmr_set_error(err, "UFFDIO_UNREGISTER");
 }
 
+int uffdmr_discard(struct uffdmr *region, size_t offset, size_t length)
+{
+	size_t page_size = region->attr.page_size;
+	int err;
+
+	if (offset % page_size || length % page_size ||
+	    offset > region->attr.length ||
+	    length > region->attr.length - offset)
+		return uffdmr_set_error(EINVAL,
+					"%zu bytes at %zu are no whole pages of the region",
+					length, offset);
+	pthread_mutex_lock(&region->lock);
+	if (region->finished)
+		err = EINVAL;
+	else
+		err = pages_discard(region, offset / page_size,
+				    length / page_size);
+	pthread_mutex_unlock(&region->lock);
+	region_kick(region);
+	return err ? uffdmr_set_error(err, "cannot discard pages") : 0;
+}
+
 bool uffdmr_missing(struct uffdmr *region, size_t offset, size_t *start,
 		    size_t *length)
 {

@@ -14,6 +14,8 @@
  *	ASKED -> POISONED	settle(), after the source failed
  *	PRESENT -> QUEUED	note_fault(): somebody has thrown it away
  *	POISONED -> QUEUED	the same
+ *	PRESENT -> ABSENT	pages_discard(), which throws it away
+ *	POISONED -> ABSENT	the same
  *	ASKED -> ABSENT		forget(): the source failed, and the region ends
  *
  * An extent is free, or with the source (fetch() until uffdmr_supply() or
@@ -105,6 +107,9 @@ void *region_serve(void *arg);
 #define PAGEMAP_PRESENT	0x8000000000000000ULL
 #define PAGEMAP_SWAPPED	0x4000000000000000ULL
 uint64_t page_map(struct uffdmr *region, size_t page);
+
+/* Have them missing again; returns 0 or an errno. @lock is held. */
+int pages_discard(struct uffdmr *region, size_t first, size_t n);
 
 /* Wake who waits for them. */
 void pages_wake(struct uffdmr *region, size_t first, size_t n);
