@@ -24,6 +24,7 @@ struct command {
 
 extern const struct command bench_command;
 extern const struct command demo_command;
+extern const struct command postcopy_command;
 extern const struct command run_command;
 extern const struct command stat_command;
 

@@ -13,6 +13,7 @@
 static const struct command *const commands[] = {
 	&bench_command,
 	&demo_command,
+	&postcopy_command,
 	&run_command,
 	&stat_command,
 };

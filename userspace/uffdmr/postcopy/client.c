@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A client of the table: one operation after another, by one-sided RDMA, to whichever
+ * server has the workload.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "clock.h"
+
+#define TRY		(3 * NSEC_PER_SEC)	/* to connect to one */
+#define PAUSE_MS	5	/* when nobody has the workload */
+#define TORN_MOST	64	/* times that a record is read again */
+#define LOOK_EVERY	(100 * NSEC_PER_MSEC)
+#define LONGER		NSEC_PER_SEC	/* after the move is complete */
+
+/* --- connections */
+
+void client_disconnect(struct client *client)
+{
+	if (client->mr)
+		ibv_dereg_mr(client->mr);
+	client->mr = NULL;
+	link_close(&client->link);
+}
+
+static bool over(const struct client *client)
+{
+	return client->all->failed || now_ns() > client->all->deadline;
+}
+
+static int check_table(struct client *client)
+{
+	size_t length = client->link.grant.length;
+
+	if (length < TABLE_MIN || length > TABLE_MAX ||
+	    (client->length && client->length != length))
+		return fail(&client->failure, EPROTO,
+			    "a server has a table of %zu bytes", length);
+	client->length = length;
+	client->map = table_map(length);
+	return 0;
+}
+
+/* Returns 0, -EAGAIN, or what will not pass. */
+static int try_server(struct client *client, size_t server)
+{
+	const struct postcopy_options *options = client->all->options;
+	struct link_ask ask = {
+		.purpose = LINK_CLIENT,
+		.client = client->number,
+		.nonce = client->all->nonce,
+	};
+	struct failure why = { 0 };
+	int err;
+
+	err = link_open(&client->link, options->addresses[server],
+			options->port, &ask, 1, now_ns() + TRY, &why);
+	if (err == -EBUSY || err == -EPROTO)
+		return fail(&client->failure, 0, "%s: %s",
+			    options->addresses[server], why.text);
+	if (err)
+		return -EAGAIN;
+	client->server = server;
+	client->mr = ibv_reg_mr(client->link.pd, client->buffer, CLIENT_BUFFER,
+				IBV_ACCESS_LOCAL_WRITE);
+	err = client->mr ? check_table(client) :
+			   fail(&client->failure, errno, "cannot register memory");
+	if (err)
+		client_disconnect(client);
+	return err;
+}
+
+int client_connect(struct client *client)
+{
+	size_t n = client->all->options->n_addresses, i;
+	int err = 0;
+
+	while (!over(client)) {
+		/* The one that it was last may have had a bad line. */
+		for (i = 0; i < n; i++) {
+			err = try_server(client, (client->server + i) % n);
+			if (err != -EAGAIN)
+				return err;
+		}
+		poll(NULL, 0, PAUSE_MS);
+	}
+	return fail(&client->failure, ETIMEDOUT, "no server has the workload");
+}
+
+/* --- one request */
+
+static int post(struct client *client, struct ibv_send_wr *wr, size_t length)
+{
+	struct ibv_sge sge = {
+		.addr = (uintptr_t)client->buffer,
+		.length = length,
+		.lkey = client->mr->lkey,
+	};
+	struct ibv_send_wr *bad;
+
+	wr->sg_list = &sge;
+	wr->num_sge = 1;
+	wr->send_flags = IBV_SEND_SIGNALED;
+	return ibv_post_send(client->link.id->qp, wr, &bad) ? -ECONNRESET : 0;
+}
+
+/* A page that is missing is waited for as long as it takes. */
+static int wait_completion(struct client *client, struct ibv_wc *wc)
+{
+	struct link *link = &client->link;
+	struct pollfd fds[] = {
+		{ .fd = link->channel->fd, .events = POLLIN },
+		{ .fd = link->events->fd, .events = POLLIN },
+	};
+	struct ibv_cq *cq;
+	void *context;
+	int n;
+
+	for (;;) {
+		n = ibv_poll_cq(link->cq, 1, wc);
+		if (!n) {
+			ibv_req_notify_cq(link->cq, 0);
+			n = ibv_poll_cq(link->cq, 1, wc);
+		}
+		if (n)
+			return n < 0 ? -ECONNRESET : 0;
+		poll(fds, 2, 100);
+		if (fds[0].revents &&
+		    !ibv_get_cq_event(link->channel, &cq, &context))
+			ibv_ack_cq_events(cq, 1);
+		if (fds[1].revents && link_ended(link))
+			return -ECONNRESET;
+		if (over(client))
+			return fail(&client->failure, ETIMEDOUT,
+				    "an operation does not come to its end");
+	}
+}
+
+static int request(struct client *client, struct ibv_send_wr *wr, size_t length)
+{
+	struct ibv_wc wc;
+	int err;
+
+	err = post(client, wr, length);
+	if (!err)
+		err = wait_completion(client, &wc);
+	if (err)
+		return err;
+	switch (wc.status) {
+	case IBV_WC_SUCCESS:
+		return 0;
+	case IBV_WC_RETRY_EXC_ERR:
+	case IBV_WC_WR_FLUSH_ERR:
+		return -ECONNRESET;
+	default:
+		return fail(&client->failure, 0, "an operation failed: %s",
+			    ibv_wc_status_str(wc.status));
+	}
+}
+
+static int transfer(struct client *client, enum ibv_wr_opcode opcode,
+		    size_t offset, size_t length)
+{
+	struct ibv_send_wr wr = {
+		.opcode = opcode,
+		.wr.rdma = {
+			.remote_addr = client->link.grant.addr + offset,
+			.rkey = client->link.grant.rkey,
+		},
+	};
+
+	return request(client, &wr, length);
+}
+
+static int atomic(struct client *client, enum ibv_wr_opcode opcode,
+		  size_t offset, uint64_t compare_add, uint64_t swap)
+{
+	struct ibv_send_wr wr = {
+		.opcode = opcode,
+		.wr.atomic = {
+			.remote_addr = client->link.grant.addr + offset,
+			.compare_add = compare_add,
+			.swap = swap,
+			.rkey = client->link.grant.rkey,
+		},
+	};
+
+	return request(client, &wr, sizeof(uint64_t));
+}
+
+int client_read(struct client *client, size_t offset, size_t length)
+{
+	return transfer(client, IBV_WR_RDMA_READ, offset, length);
+}
+
+static uint64_t word(const struct client *client)
+{
+	uint64_t value;
+
+	memcpy(&value, client->buffer, sizeof(value));
+	return value;
+}
+
+static size_t record_at(const struct client *client, uint64_t key)
+{
+	return client->map.records + key * sizeof(struct record);
+}
+
+static size_t counter_at(const struct client *client)
+{
+	return client->map.counters + client->number * TABLE_LINE;
+}
+
+static size_t slot_at(const struct client *client, uint64_t slot)
+{
+	return client->map.slots + slot * TABLE_LINE;
+}
+
+/* --- operations */
+
+static uint64_t next_random(struct client *client)
+{
+	uint64_t x = client->random;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	client->random = x;
+	return x;
+}
+
+static void completed(struct client *client)
+{
+	struct clients *all = client->all;
+	uint64_t now = now_ns(), gap;
+	size_t bucket = (now - all->start) / BUCKET_NS;
+
+	if (bucket < all->n_buckets)
+		all->buckets[bucket]++;
+	if (client->switched) {
+		gap = now - client->switched;
+		if (gap > client->gap)
+			client->gap = gap;
+		client->switched = 0;
+	}
+	client->last = now;
+}
+
+static int wrong(struct client *client, uint64_t key, const char *what)
+{
+	const struct record *record = client->buffer;
+
+	return fail(&client->failure, 0,
+		    "record %" PRIu64 " is %s: it says key %" PRIu64 ", version %" PRIu64,
+		    key, what, record->key, record->version);
+}
+
+/*
+ * A record of another client may be written while it is read. One's own is always
+ * whole, and what was acknowledged last.
+ */
+static int op_read(struct client *client)
+{
+	const struct record *record = client->buffer;
+	uint64_t key = next_random(client) % client->map.n_records;
+	bool own = ledger_owns(&client->ledger, key);
+	int tries, err;
+
+	for (tries = 0; tries < TORN_MOST; tries++) {
+		err = client_read(client, record_at(client, key),
+				  sizeof(*record));
+		if (err)
+			return err;
+		if (record_valid(record, key))
+			break;
+		if (own)
+			return wrong(client, key, "broken");
+		client->torn++;
+	}
+	if (tries == TORN_MOST)
+		return wrong(client, key, "broken");
+	if (own && record->version != *ledger_version(&client->ledger, key))
+		return wrong(client, key, "not what was acknowledged");
+	return 0;
+}
+
+static int op_write(struct client *client)
+{
+	struct ledger *ledger = &client->ledger;
+	uint64_t key = ledger_key(ledger, next_random(client) % ledger->keys);
+	uint64_t *version = ledger_version(ledger, key);
+	int err;
+
+	record_make(client->buffer, key, *version + 1);
+	ledger->doubt = DOUBT_WRITE;
+	ledger->doubt_at = key;
+	err = transfer(client, IBV_WR_RDMA_WRITE, record_at(client, key),
+		       sizeof(struct record));
+	if (err)
+		return err;
+	++*version;
+	ledger->doubt = DOUBT_NONE;
+	return 0;
+}
+
+static int op_add(struct client *client)
+{
+	struct ledger *ledger = &client->ledger;
+	int err;
+
+	ledger->doubt = DOUBT_ADD;
+	err = atomic(client, IBV_WR_ATOMIC_FETCH_AND_ADD, counter_at(client), 1,
+		     0);
+	if (err)
+		return err;
+	if (word(client) != ledger->now.counter)
+		return fail(&client->failure, 0,
+			    "the counter of client %u was %" PRIu64 ", and %" PRIu64 " was acknowledged",
+			    client->number, word(client), ledger->now.counter);
+	ledger->now.counter++;
+	ledger->doubt = DOUBT_NONE;
+	return 0;
+}
+
+static int op_swap(struct client *client)
+{
+	struct ledger *ledger = &client->ledger;
+	uint64_t slot = next_random(client) % TABLE_SLOTS;
+	uint64_t seen = client->slots[slot];
+	uint64_t next = (slot_swaps(seen) + 1) << SLOT_CLIENT_BITS |
+			client->number;
+	int err;
+
+	ledger->doubt = DOUBT_SWAP;
+	ledger->doubt_at = slot;
+	err = atomic(client, IBV_WR_ATOMIC_CMP_AND_SWP, slot_at(client, slot),
+		     seen, next);
+	if (err)
+		return err;
+	if (word(client) == seen) {
+		ledger->now.swaps[slot]++;
+		client->slots[slot] = next;
+	} else {
+		/* Another was faster. */
+		client->slots[slot] = word(client);
+	}
+	ledger->doubt = DOUBT_NONE;
+	return 0;
+}
+
+/* --- what was not acknowledged */
+
+static int resolve_write(struct client *client)
+{
+	struct ledger *ledger = &client->ledger;
+	const struct record *record = client->buffer;
+	uint64_t key = ledger->doubt_at;
+	uint64_t *version = ledger_version(ledger, key);
+	int err;
+
+	err = client_read(client, record_at(client, key), sizeof(*record));
+	if (err)
+		return err;
+	if (!record_valid(record, key))
+		return wrong(client, key, "broken");
+	if (record->version != *version && record->version != *version + 1)
+		return wrong(client, key, "not what was acknowledged");
+	*version = record->version;
+	return 0;
+}
+
+static int resolve_add(struct client *client)
+{
+	struct ledger *ledger = &client->ledger;
+	uint64_t counter = ledger->now.counter;
+	int err;
+
+	err = client_read(client, counter_at(client), sizeof(uint64_t));
+	if (err)
+		return err;
+	if (word(client) != counter && word(client) != counter + 1)
+		return fail(&client->failure, 0,
+			    "the counter of client %u is %" PRIu64 ", and %" PRIu64 " was acknowledged",
+			    client->number, word(client), counter);
+	ledger->now.counter = word(client);
+	return 0;
+}
+
+static int resolve(struct client *client)
+{
+	struct ledger *ledger = &client->ledger;
+	int err = 0;
+
+	switch (ledger->doubt) {
+	case DOUBT_NONE:
+		return 0;
+	case DOUBT_WRITE:
+		err = resolve_write(client);
+		break;
+	case DOUBT_ADD:
+		err = resolve_add(client);
+		break;
+	case DOUBT_SWAP:
+		/* Others may have swapped since. */
+		ledger->doubt_swaps[ledger->doubt_at]++;
+		break;
+	}
+	if (!err)
+		ledger->doubt = DOUBT_NONE;
+	return err;
+}
+
+/* --- the thread */
+
+/* The connection is new: where is it to, and what of the last one came there? */
+static int arrive(struct client *client)
+{
+	const struct link_grant *grant = &client->link.grant;
+	struct ledger *ledger = &client->ledger;
+	bool moves = ledger->generation &&
+		     ledger->generation != grant->generation;
+	int err = 0;
+
+	if (!ledger_gone_back(ledger, grant->generation, grant->parent))
+		err = resolve(client);
+	if (!err && ledger_move(ledger, grant->generation, grant->parent))
+		err = fail(&client->failure, 0,
+			   "a server has a workload that is not the one of before");
+	if (!err && moves) {
+		client->switched = client->last;
+		completed(client);
+	}
+	return err;
+}
+
+static int connect_again(struct client *client)
+{
+	int err;
+
+	err = client_connect(client);
+	if (!err)
+		err = arrive(client);
+	return err;
+}
+
+/* The header says when the move is complete. */
+static int look(struct client *client)
+{
+	const struct table_header *header = client->buffer;
+	struct clients *all = client->all;
+	int err;
+
+	client->next_look = now_ns() + LOOK_EVERY;
+	err = client_read(client, 0, sizeof(*header));
+	if (err)
+		return err;
+	if (!table_valid(header, client->length))
+		return fail(&client->failure, 0,
+			    "the header of the table is broken");
+	if (header->complete && all->stop_at == UINT64_MAX)
+		all->stop_at = now_ns() + LONGER;
+	return 0;
+}
+
+static int operate(struct client *client)
+{
+	static int (*const operations[OPS])(struct client *client) = {
+		[OP_READ] = op_read,
+		[OP_WRITE] = op_write,
+		[OP_ADD] = op_add,
+		[OP_SWAP] = op_swap,
+	};
+	/* One operation in sixteen is an atomic. */
+	unsigned int die = next_random(client) >> 32 & 31;
+	enum op op = die == 31 ? OP_SWAP : die == 30 ? OP_ADD :
+		     die > 17 ? OP_WRITE : OP_READ;
+	int err = 0;
+
+	if (!client->number && !client->all->options->time_ns &&
+	    now_ns() > client->next_look)
+		err = look(client);
+	if (!err)
+		err = operations[op](client);
+	if (err)
+		return err;
+	client->ops[op]++;
+	completed(client);
+	return 0;
+}
+
+void *client_work(void *arg)
+{
+	struct client *client = arg;
+	int err = 0;
+
+	client->last = now_ns();
+	while (!err && now_ns() < client->all->stop_at && !over(client)) {
+		err = client->link.id ? operate(client) : connect_again(client);
+		if (err != -ECONNRESET)
+			continue;
+		client_disconnect(client);
+		client->reconnects++;
+		err = 0;
+	}
+	/* What is in doubt now can be found out, but not later. */
+	while (!err && client->ledger.doubt && !over(client)) {
+		err = client->link.id ? resolve(client) : connect_again(client);
+		if (err != -ECONNRESET)
+			continue;
+		client_disconnect(client);
+		err = 0;
+	}
+	if (err)
+		client->all->failed = true;
+	return NULL;
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store.h"
+
+#define MAGIC	0x7566666d7270636dULL
+
+static size_t meta_size(void)
+{
+	return sysconf(_SC_PAGESIZE);
+}
+
+static int map(struct store *store, int fd, size_t length, const char *name,
+	       struct failure *failure)
+{
+	char *base = mmap(NULL, meta_size() + length, PROT_READ | PROT_WRITE,
+			  MAP_SHARED, fd, 0);
+
+	if (base == MAP_FAILED)
+		return fail(failure, errno, "cannot map %s", name);
+	store->meta = (void *)base;
+	store->table = base + meta_size();
+	store->length = length;
+	return 0;
+}
+
+int store_new(struct store *store, const char *path, size_t length,
+	      struct failure *failure)
+{
+	const char *name = path ? path : "memory";
+	int fd, err;
+
+	fd = path ? open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) :
+		    memfd_create("uffdmr-table", MFD_CLOEXEC);
+	if (fd < 0)
+		return fail(failure, errno, "cannot make %s", name);
+	/* A page that cannot be had later would be a SIGBUS. */
+	err = posix_fallocate(fd, 0, meta_size() + length);
+	if (err)
+		err = fail(failure, err, "cannot have %zu bytes in %s",
+			   meta_size() + length, name);
+	else
+		err = map(store, fd, length, name, failure);
+	close(fd);
+	if (err)
+		return err;
+	table_fill(store->table, length);
+	*store->meta = (struct store_meta){
+		.magic = MAGIC,
+		.length = length,
+		.phase = STORE_RUNNING,
+		.generation = 1,
+		.state = CPU_STATE_INIT,
+	};
+	return 0;
+}
+
+static int check(const struct store *store, size_t file, const char *path,
+		 struct failure *failure)
+{
+	const struct store_meta *meta = store->meta;
+
+	if (meta->magic != MAGIC || meta->length != file - meta_size() ||
+	    !table_valid(store->table, meta->length))
+		return fail(failure, EINVAL, "%s is no memory of a source", path);
+	if (meta->phase != STORE_MOVED)
+		return fail(failure, EINVAL,
+			    "the workload was running in %s when its source ended, and cannot go on",
+			    path);
+	return 0;
+}
+
+int store_resume(struct store *store, const char *path, struct failure *failure)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC), err;
+	struct stat stat;
+
+	if (fd < 0)
+		return fail(failure, errno, "cannot open %s", path);
+	if (fstat(fd, &stat) || (size_t)stat.st_size < meta_size() + TABLE_MIN)
+		err = fail(failure, EINVAL, "%s is no memory of a source", path);
+	else
+		err = map(store, fd, stat.st_size - meta_size(), path, failure);
+	close(fd);
+	if (err)
+		return err;
+	err = check(store, stat.st_size, path, failure);
+	if (err)
+		store_close(store);
+	return err;
+}
+
+void store_close(struct store *store)
+{
+	if (store->meta)
+		munmap(store->meta, meta_size() + store->length);
+	*store = (struct store){ 0 };
+}
