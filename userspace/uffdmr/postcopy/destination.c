@@ -114,7 +114,7 @@ static int greet_again(struct destination *d, struct failure *failure)
 	return err;
 }
 
-static bool source_says_nothing(struct destination *d)
+static bool source_gone(struct destination *d)
 {
 	char byte;
 	ssize_t n = recv(d->source, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -175,7 +175,7 @@ static int look_after(struct destination *d)
 	struct failure why = { 0 };
 	int err;
 
-	if (!d->mine && source_says_nothing(d))
+	if (!d->mine && source_gone(d))
 		return fail(d->failure, 0,
 			    "the source is gone before the workload has moved");
 	if (!pull_lost(d->pull)) {
@@ -488,19 +488,22 @@ static int own_address(struct destination *d, char *text, size_t size)
 	return 0;
 }
 
+/* It may be about to start. */
 static int find_source(struct destination *d)
 {
-	uint64_t until = now_ns() + 10 * NSEC_PER_SEC;
-	struct failure why;
+	uint64_t until = now_ns() + 60 * NSEC_PER_SEC;
+	struct failure why = { 0 };
 	int err;
 
-	/* It may be about to start. */
-	do {
+	err = greet(d, now_ns() + TRY, &why);
+	if (err == -ECONNREFUSED)
+		postcopy_say("waits for a source at %s port %s",
+			     d->options->addresses[0], d->options->port);
+	while (err == -ECONNREFUSED && now_ns() < until) {
+		poll(NULL, 0, 100);
 		why = (struct failure){ 0 };
 		err = greet(d, now_ns() + TRY, &why);
-		if (err == -ECONNREFUSED)
-			poll(NULL, 0, 100);
-	} while (err == -ECONNREFUSED && now_ns() < until);
+	}
 	return err ? fail(d->failure, 0, "%s", why.text) : 0;
 }
 

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# A source with its clients at one end of a line and a destination at the other: two
+# hosts (vm/run --hosts 2), or two network namespaces of one (tests/stress/on-two-sides).
+
+uffdmr=$PWD/build/userspace/uffdmr
+if [ "${HOSTS-1}" -gt 1 ]; then
+	source_address=10.0.0.1 destination_address=10.0.0.2
+	far=()
+else
+	source_address=10.9.0.1 destination_address=10.9.0.2
+	far=(ip netns exec right)
+fi
+logs=$(mktemp -d)
+memory=/dev/shm/table
+
+# Each leaves its output in $logs/ROLE.out and .err, and its process in ROLE_pid.
+
+# start_source OPTION...
+start_source() {
+	"$uffdmr" postcopy source "$source_address" --memory "$memory" "$@" \
+		> "$logs/source.out" 2>> "$logs/source.err" &
+	source_pid=$!
+}
+
+# start_destination OPTION...
+start_destination() {
+	"${far[@]}" "$uffdmr" postcopy destination "$source_address" "$@" \
+		> "$logs/destination.out" 2>> "$logs/destination.err" &
+	destination_pid=$!
+}
+
+# start_client OPTION...
+start_client() {
+	"$uffdmr" postcopy client "$source_address" "$destination_address" "$@" \
+		> "$logs/client.out" 2>> "$logs/client.err" &
+	client_pid=$!
+}
+
+# said ROLE PATTERN: it says that within a minute or two; fails if not, or if it ended.
+said() {
+	local tries pid=${1}_pid
+	for ((tries = 0; tries < 1000; tries++)); do
+		! grep -qE -- "$2" "$logs/$1.err" || return 0
+		kill -0 "${!pid}" 2> /dev/null || return 1
+		sleep 0.1
+	done
+	return 1
+}
+
+# ended ROLE: waits for it; $status is what it ended with.
+ended() {
+	local pid=${1}_pid
+	status=0
+	wait "${!pid}" || status=$?
+}
+
+show_logs() {
+	local log
+	for log in "$logs"/*.err "$logs"/*.out; do
+		printf '== %s\n' "${log##*/}"
+		cat "$log"
+	done
+}
