@@ -14,26 +14,33 @@ fi
 logs=$(mktemp -d)
 memory=/dev/shm/table
 
-# Each leaves its output in $logs/ROLE.out and .err, and its process in ROLE_pid.
+# Each leaves its output in $logs/ROLE.out and .err, and its process in ROLE_pid. What one
+# of before has said is in $logs/before.
+keep() {
+	[ ! -e "$logs/$1.err" ] || cat "$logs/$1.err" >> "$logs/before"
+}
 
 # start_source OPTION...
 start_source() {
+	keep source
 	"$uffdmr" postcopy source "$source_address" --memory "$memory" "$@" \
-		> "$logs/source.out" 2>> "$logs/source.err" &
+		> "$logs/source.out" 2> "$logs/source.err" &
 	source_pid=$!
 }
 
 # start_destination OPTION...
 start_destination() {
+	keep destination
 	"${far[@]}" "$uffdmr" postcopy destination "$source_address" "$@" \
-		> "$logs/destination.out" 2>> "$logs/destination.err" &
+		> "$logs/destination.out" 2> "$logs/destination.err" &
 	destination_pid=$!
 }
 
 # start_client OPTION...
 start_client() {
+	keep client
 	"$uffdmr" postcopy client "$source_address" "$destination_address" "$@" \
-		> "$logs/client.out" 2>> "$logs/client.err" &
+		> "$logs/client.out" 2> "$logs/client.err" &
 	client_pid=$!
 }
 
@@ -57,7 +64,8 @@ ended() {
 
 show_logs() {
 	local log
-	for log in "$logs"/*.err "$logs"/*.out; do
+	for log in "$logs"/before "$logs"/*.err "$logs"/*.out; do
+		[ -e "$log" ] || continue
 		printf '== %s\n' "${log##*/}"
 		cat "$log"
 	done

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +17,7 @@
 #define TRY		(3 * NSEC_PER_SEC)	/* to connect to one */
 #define PAUSE_MS	5	/* when nobody has the workload */
 #define TORN_MOST	64	/* times that a record is read again */
+#define REFUSED_MOST	10	/* operations, with none between them that was not */
 #define LOOK_EVERY	(100 * NSEC_PER_MSEC)
 #define LONGER		NSEC_PER_SEC	/* after the move is complete */
 
@@ -31,6 +34,13 @@ void client_disconnect(struct client *client)
 static bool over(const struct client *client)
 {
 	return client->all->failed || now_ns() > client->all->deadline;
+}
+
+/* Another client's failure is told by that. */
+static int given_up(struct client *client, const char *why)
+{
+	return client->all->failed ? -ECANCELED :
+	       fail(&client->failure, ETIMEDOUT, "%s", why);
 }
 
 static int check_table(struct client *client)
@@ -89,7 +99,7 @@ int client_connect(struct client *client)
 		}
 		poll(NULL, 0, PAUSE_MS);
 	}
-	return fail(&client->failure, ETIMEDOUT, "no server has the workload");
+	return given_up(client, "no server has the workload");
 }
 
 /* --- one request */
@@ -136,8 +146,7 @@ static int wait_completion(struct client *client, struct ibv_wc *wc)
 		if (fds[1].revents && link_ended(link))
 			return -ECONNRESET;
 		if (over(client))
-			return fail(&client->failure, ETIMEDOUT,
-				    "an operation does not come to its end");
+			return given_up(client, "an operation does not come to its end");
 	}
 }
 
@@ -151,16 +160,19 @@ static int request(struct client *client, struct ibv_send_wr *wr, size_t length)
 		err = wait_completion(client, &wc);
 	if (err)
 		return err;
-	switch (wc.status) {
-	case IBV_WC_SUCCESS:
+	if (wc.status == IBV_WC_SUCCESS) {
+		client->refused = 0;
 		return 0;
-	case IBV_WC_RETRY_EXC_ERR:
-	case IBV_WC_WR_FLUSH_ERR:
-		return -ECONNRESET;
-	default:
+	}
+	/*
+	 * The memory of a server that dies may go before its connections. Of one that
+	 * lives no access is refused.
+	 */
+	if (wc.status != IBV_WC_RETRY_EXC_ERR && wc.status != IBV_WC_WR_FLUSH_ERR &&
+	    ++client->refused == REFUSED_MOST)
 		return fail(&client->failure, 0, "an operation failed: %s",
 			    ibv_wc_status_str(wc.status));
-	}
+	return -ECONNRESET;
 }
 
 static int transfer(struct client *client, enum ibv_wr_opcode opcode,
@@ -251,13 +263,35 @@ static void completed(struct client *client)
 	client->last = now;
 }
 
-static int wrong(struct client *client, uint64_t key, const char *what)
+/* It goes on, and is told in the end. */
+__printf(2, 3)
+static void wrong(struct client *client, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!client->wrong++) {
+		va_start(ap, fmt);
+		vsnprintf(client->first_wrong, sizeof(client->first_wrong), fmt,
+			  ap);
+		va_end(ap);
+	}
+}
+
+static void wrong_record(struct client *client, uint64_t key)
 {
 	const struct record *record = client->buffer;
 
-	return fail(&client->failure, 0,
-		    "record %" PRIu64 " is %s: it says key %" PRIu64 ", version %" PRIu64,
-		    key, what, record->key, record->version);
+	if (!record_valid(record, key))
+		wrong(client, "record %" PRIu64 " was broken", key);
+	else
+		wrong(client, "record %" PRIu64 " had version %" PRIu64 ", and %" PRIu64 " was acknowledged",
+		      key, record->version, *ledger_version(&client->ledger, key));
+}
+
+static void wrong_counter(struct client *client)
+{
+	wrong(client, "the counter of client %u was %" PRIu64 ", and %" PRIu64 " was acknowledged",
+	      client->number, word(client), client->ledger.now.counter);
 }
 
 /*
@@ -276,16 +310,13 @@ static int op_read(struct client *client)
 				  sizeof(*record));
 		if (err)
 			return err;
-		if (record_valid(record, key))
+		if (own || record_valid(record, key))
 			break;
-		if (own)
-			return wrong(client, key, "broken");
 		client->torn++;
 	}
-	if (tries == TORN_MOST)
-		return wrong(client, key, "broken");
-	if (own && record->version != *ledger_version(&client->ledger, key))
-		return wrong(client, key, "not what was acknowledged");
+	if (!record_valid(record, key) ||
+	    (own && record->version != *ledger_version(&client->ledger, key)))
+		wrong_record(client, key);
 	return 0;
 }
 
@@ -319,10 +350,8 @@ static int op_add(struct client *client)
 	if (err)
 		return err;
 	if (word(client) != ledger->now.counter)
-		return fail(&client->failure, 0,
-			    "the counter of client %u was %" PRIu64 ", and %" PRIu64 " was acknowledged",
-			    client->number, word(client), ledger->now.counter);
-	ledger->now.counter++;
+		wrong_counter(client);
+	ledger->now.counter = word(client) + 1;
 	ledger->doubt = DOUBT_NONE;
 	return 0;
 }
@@ -366,11 +395,10 @@ static int resolve_write(struct client *client)
 	err = client_read(client, record_at(client, key), sizeof(*record));
 	if (err)
 		return err;
-	if (!record_valid(record, key))
-		return wrong(client, key, "broken");
-	if (record->version != *version && record->version != *version + 1)
-		return wrong(client, key, "not what was acknowledged");
-	*version = record->version;
+	if (record_valid(record, key) && record->version == *version + 1)
+		*version = record->version;
+	else if (!record_valid(record, key) || record->version != *version)
+		wrong_record(client, key);
 	return 0;
 }
 
@@ -384,9 +412,7 @@ static int resolve_add(struct client *client)
 	if (err)
 		return err;
 	if (word(client) != counter && word(client) != counter + 1)
-		return fail(&client->failure, 0,
-			    "the counter of client %u is %" PRIu64 ", and %" PRIu64 " was acknowledged",
-			    client->number, word(client), counter);
+		wrong_counter(client);
 	ledger->now.counter = word(client);
 	return 0;
 }

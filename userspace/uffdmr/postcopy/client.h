@@ -43,6 +43,9 @@ struct client {
 	uint64_t ops[OPS];
 	uint64_t reconnects, torn;
 	uint64_t next_look;
+	unsigned int refused;	/* operations, one after the other */
+	uint64_t wrong;		/* of what was read, not what is known to be there */
+	char first_wrong[256];
 	struct failure failure;
 };
 
@@ -70,12 +73,14 @@ struct verdict {
 	uint64_t stale;		/* older than what was acknowledged */
 	uint64_t strange;	/* newer */
 	uint64_t counters, slots;	/* wrong ones */
+	uint64_t seen;		/* what was wrong when clients read it before */
 	char first[256];	/* the first that is wrong */
 };
 
 /*
- * Both read over the first client's connection, and return 0 or a negative errno that
- * its failure describes. What is there is what the ledgers of @n clients say then.
+ * Both read over the first client's connection, and return 0, -ESTALE if the workload has
+ * moved meanwhile, or a negative errno that its failure describes. What is there is what
+ * the ledgers of @n clients say then.
  */
 int scan_learn(struct client *clients, unsigned int n);
 
@@ -84,7 +89,7 @@ int scan_check(struct client *clients, unsigned int n, struct verdict *verdict);
 
 static inline uint64_t verdict_wrong(const struct verdict *verdict)
 {
-	return verdict->broken + verdict->stale + verdict->strange +
+	return verdict->seen + verdict->broken + verdict->stale + verdict->strange +
 	       verdict->counters + verdict->slots;
 }
 

@@ -103,9 +103,10 @@ static int learn(struct run *run)
 		if (err)
 			return err;
 	}
-	if (scan_learn(run->clients, run->n))
-		return keep_failure(run, first);
-	return 0;
+	do {
+		err = scan_learn(run->clients, run->n);
+	} while (err == -ESTALE);
+	return err ? keep_failure(run, first) : 0;
 }
 
 static int work(struct run *run)
@@ -137,14 +138,26 @@ static int work(struct run *run)
 static int check(struct run *run)
 {
 	unsigned int i;
+	int err;
 
 	/* The time for what they did is over, that for the check is not. */
 	run->all.deadline += run->all.options->timeout_ns;
 	for (i = 0; i < run->n; i++)
 		client_disconnect(&run->clients[i]);
-	if (scan_check(run->clients, run->n, &run->verdict))
+	do {
+		err = scan_check(run->clients, run->n, &run->verdict);
+	} while (err == -ESTALE);
+	if (err)
 		return keep_failure(run, &run->clients[0]);
 	client_disconnect(&run->clients[0]);
+	for (i = 0; i < run->n; i++) {
+		const struct client *client = &run->clients[i];
+
+		if (client->wrong && !run->verdict.first[0])
+			memcpy(run->verdict.first, client->first_wrong,
+			       sizeof(run->verdict.first));
+		run->verdict.seen += client->wrong;
+	}
 	return 0;
 }
 
@@ -209,6 +222,8 @@ static void report_text(const struct run *run, const struct totals *totals)
 	       totals->gap / 1e6);
 	printf("read again      %" PRIu64 " times, as another client was writing\n",
 	       totals->torn);
+	printf("seen wrong      %" PRIu64 " times before the end\n",
+	       verdict->seen);
 	printf("records         %" PRIu64 ", of these %" PRIu64 " broken, %" PRIu64 " stale, %" PRIu64 " too new\n",
 	       verdict->records, verdict->broken, verdict->stale,
 	       verdict->strange);
@@ -231,7 +246,7 @@ static int report_json(const struct run *run, const struct totals *totals)
 	for (i = 0; i < used && i < run->all.n_buckets; i++)
 		json_array_append_new(buckets,
 				      json_integer(run->all.buckets[i]));
-	root = json_pack("{si sI s{sI sI sI sI} sI sI sI sI s{sI sI sI sI sI sI} s{sI so} sb}",
+	root = json_pack("{si sI s{sI sI sI sI} sI sI sI sI s{sI sI sI sI sI sI sI} s{sI so} sb}",
 			 "clients", (int)run->n,
 			 "time", (json_int_t)(run->finished - run->all.start),
 			 "operations",
@@ -248,6 +263,7 @@ static int report_json(const struct run *run, const struct totals *totals)
 			 "broken", (json_int_t)verdict->broken,
 			 "stale", (json_int_t)verdict->stale,
 			 "too_new", (json_int_t)verdict->strange,
+			 "seen_before", (json_int_t)verdict->seen,
 			 "counters", (json_int_t)verdict->counters,
 			 "slots", (json_int_t)verdict->slots,
 			 "throughput",

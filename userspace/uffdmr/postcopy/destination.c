@@ -438,14 +438,19 @@ static uint64_t clients_heard(const struct destination *d)
 	return n;
 }
 
+/* Until each has told its result, or none is there any more. */
 static void wait_clients(struct destination *d)
 {
 	struct pollfd fd = { .fd = d->host.listen, .events = POLLIN };
+	uint64_t seen = now_ns();
 	struct failure why = { 0 };
 	int peer;
 
-	while (clients_heard(d) < d->clients && now_ns() < d->deadline) {
-		if (poll(&fd, 1, poll_ms(d->deadline)) <= 0)
+	while (clients_heard(d) < d->clients && now_ns() < d->deadline &&
+	       now_ns() - seen < ANSWER) {
+		if (acceptor_clients(d->host.acceptor))
+			seen = now_ns();
+		if (poll(&fd, 1, 100) <= 0)
 			continue;
 		peer = wire_accept(d->host.listen, &why);
 		if (peer >= 0)

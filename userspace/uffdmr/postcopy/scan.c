@@ -25,8 +25,7 @@ static int read_at(struct scan *scan, size_t offset, size_t length)
 	do {
 		err = client->link.id ? 0 : client_connect(client);
 		if (!err && client->link.grant.generation != scan->generation)
-			return fail(&client->failure, 0,
-				    "the workload has moved while all of it was read");
+			return -ESTALE;
 		if (!err)
 			err = client_read(client, offset, length);
 		if (err == -ECONNRESET)
