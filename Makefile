@@ -9,7 +9,7 @@ SHELL := /bin/bash
 
 build := $(CURDIR)/build
 tree = $(shell scripts/kernel-tree)
-groups := harness series model hmm verbs fault matrix invalidate stress library uffdmr rdma perftest pyverbs
+groups := harness series model hmm verbs fault matrix invalidate stress library uffdmr postcopy rdma perftest pyverbs
 # The groups series and model boot no kernel, some tests the stock one only, and those of
 # the harness look at how one is booted, so another kernel tells nothing new: but report.t
 # at what the debug kernel reports. There the kernel's own tests of what the series does

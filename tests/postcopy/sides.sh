@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # what is not used is for who sources this
 # A source with its clients at one end of a line and a destination at the other: two
 # hosts (vm/run --hosts 2), or two network namespaces of one (tests/stress/on-two-sides).
 
@@ -12,6 +12,14 @@ else
 	far=(ip netns exec right)
 fi
 logs=$(mktemp -d)
+# Nothing outlives a test that went wrong.
+end_all() {
+	local pid
+	for pid in "$source_pid" "$destination_pid" "$client_pid"; do
+		[ -z "$pid" ] || kill -KILL "$pid" 2> /dev/null
+	done
+}
+source_pid='' destination_pid='' client_pid=''
 memory=/dev/shm/table
 
 # Each leaves its output in $logs/ROLE.out and .err, and its process in ROLE_pid. What one
@@ -60,6 +68,7 @@ ended() {
 	local pid=${1}_pid
 	status=0
 	wait "${!pid}" || status=$?
+	printf -v "$pid" ''
 }
 
 show_logs() {

@@ -40,15 +40,15 @@ int pages_discard(struct uffdmr *region, size_t first, size_t n)
 {
 	struct uffdmr_stats *stats = region->stats;
 	struct uffdio_range range = range_of(region, first, n);
+	bool busy = false;
 	size_t i;
 
 	for (i = first; i < first + n; i++)
-		if (region->state[i] == QUEUED || region->state[i] == ASKED)
-			return EBUSY;
+		busy |= region->state[i] == QUEUED || region->state[i] == ASKED;
 	/* A message about them comes after this: reading it takes the lock. */
-	if (madvise((void *)(uintptr_t)range.start, range.len,
-		    region->shared ? MADV_REMOVE : MADV_DONTNEED))
-		return errno;
+	if (busy || madvise((void *)(uintptr_t)range.start, range.len,
+			    region->shared ? MADV_REMOVE : MADV_DONTNEED))
+		return busy ? EBUSY : errno;
 	for (i = first; i < first + n; i++) {
 		if (region->state[i] == PRESENT)
 			stats->present -= region->attr.page_size;

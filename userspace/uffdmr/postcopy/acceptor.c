@@ -272,7 +272,7 @@ static int bind_to(struct acceptor *acceptor, const char *address,
 	return err;
 }
 
-static int start(struct acceptor *acceptor, struct failure *failure)
+static int begin(struct acceptor *acceptor, struct failure *failure)
 {
 	struct ibv_context *verbs = acceptor->id->verbs;
 	int err;
@@ -308,7 +308,7 @@ struct acceptor *acceptor_open(const char *address, const char *port,
 		return NULL;
 	}
 	if (bind_to(acceptor, address, port, failure) ||
-	    start(acceptor, failure)) {
+	    begin(acceptor, failure)) {
 		acceptor_close(acceptor);
 		return NULL;
 	}

@@ -215,25 +215,40 @@ static void report_text(const struct run *run, const struct totals *totals)
 
 	printf("clients         %u, for %.1f s, %" PRIu64 " reconnects\n", run->n,
 	       seconds(run), totals->reconnects);
-	printf("operations      %" PRIu64 " READ, %" PRIu64 " WRITE, %" PRIu64 " FETCH_ADD, %" PRIu64 " CMP_SWAP; %.0f a second\n",
-	       totals->ops[OP_READ], totals->ops[OP_WRITE], totals->ops[OP_ADD],
-	       totals->ops[OP_SWAP], totals->operations / seconds(run));
+	printf("operations      %" PRIu64 ", %.0f a second\n", totals->operations,
+	       totals->operations / seconds(run));
+	printf("READ, WRITE     %" PRIu64 ", %" PRIu64 "\n", totals->ops[OP_READ],
+	       totals->ops[OP_WRITE]);
+	printf("atomics         %" PRIu64 " FETCH_ADD, %" PRIu64 " CMP_SWAP\n",
+	       totals->ops[OP_ADD], totals->ops[OP_SWAP]);
 	printf("downtime        %.3f ms (the longest that a client was without a server)\n",
 	       totals->gap / 1e6);
 	printf("read again      %" PRIu64 " times, as another client was writing\n",
 	       totals->torn);
 	printf("seen wrong      %" PRIu64 " times before the end\n",
 	       verdict->seen);
-	printf("records         %" PRIu64 ", of these %" PRIu64 " broken, %" PRIu64 " stale, %" PRIu64 " too new\n",
+	printf("records         %" PRIu64 "; broken %" PRIu64 ", stale %" PRIu64 ", too new %" PRIu64 "\n",
 	       verdict->records, verdict->broken, verdict->stale,
 	       verdict->strange);
 	if (verdict_wrong(verdict))
 		printf("verdict         FAIL: %s\n", verdict->first);
 	else if (totals->lost)
-		printf("verdict         FAIL: %" PRIu64 " acknowledged changes were lost with a destination, nothing else is wrong\n",
+		printf("verdict         FAIL: %" PRIu64 " acknowledged changes went with a destination, all else is right\n",
 		       totals->lost);
 	else
 		printf("verdict         PASS: every acknowledged change is there\n");
+}
+
+static json_t *json_verdict(const struct verdict *verdict)
+{
+	return json_pack("{sI sI sI sI sI sI sI}",
+			 "records", (json_int_t)verdict->records,
+			 "broken", (json_int_t)verdict->broken,
+			 "stale", (json_int_t)verdict->stale,
+			 "too_new", (json_int_t)verdict->strange,
+			 "seen_before", (json_int_t)verdict->seen,
+			 "counters", (json_int_t)verdict->counters,
+			 "slots", (json_int_t)verdict->slots);
 }
 
 static int report_json(const struct run *run, const struct totals *totals)
@@ -246,7 +261,7 @@ static int report_json(const struct run *run, const struct totals *totals)
 	for (i = 0; i < used && i < run->all.n_buckets; i++)
 		json_array_append_new(buckets,
 				      json_integer(run->all.buckets[i]));
-	root = json_pack("{si sI s{sI sI sI sI} sI sI sI sI s{sI sI sI sI sI sI sI} s{sI so} sb}",
+	root = json_pack("{si sI s{sI sI sI sI} sI sI sI sI so s{sI so} sb}",
 			 "clients", (int)run->n,
 			 "time", (json_int_t)(run->finished - run->all.start),
 			 "operations",
@@ -258,14 +273,7 @@ static int report_json(const struct run *run, const struct totals *totals)
 			 "downtime", (json_int_t)totals->gap,
 			 "read_again", (json_int_t)totals->torn,
 			 "lost", (json_int_t)totals->lost,
-			 "check",
-			 "records", (json_int_t)verdict->records,
-			 "broken", (json_int_t)verdict->broken,
-			 "stale", (json_int_t)verdict->stale,
-			 "too_new", (json_int_t)verdict->strange,
-			 "seen_before", (json_int_t)verdict->seen,
-			 "counters", (json_int_t)verdict->counters,
-			 "slots", (json_int_t)verdict->slots,
+			 "check", json_verdict(verdict),
 			 "throughput",
 			 "bucket", (json_int_t)BUCKET_NS,
 			 "operations", buckets,
@@ -278,7 +286,7 @@ static int report_json(const struct run *run, const struct totals *totals)
 	return err;
 }
 
-static int report(struct run *run, const struct totals *totals)
+static int print_report(struct run *run, const struct totals *totals)
 {
 	int err = 0;
 
@@ -324,7 +332,7 @@ static int work_and_check(struct run *run, struct totals *totals)
 	if (err)
 		return err;
 	*totals = add_up(run);
-	err = report(run, totals);
+	err = print_report(run, totals);
 	return err ? err : tell_server(run, totals);
 }
 

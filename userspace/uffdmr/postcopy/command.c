@@ -10,7 +10,7 @@
 #include "table.h"
 
 #define MAX_TIME	(24 * 3600 * NSEC_PER_SEC)
-#define MAX_RATE	(1UL << 40)
+#define MAX_RATE	0x10000000000UL	/* 1T */
 #define SERVERS		16
 
 enum {

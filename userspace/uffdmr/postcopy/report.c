@@ -76,7 +76,7 @@ static void print_verdict(const struct move *move, const struct sums *sums)
 		printf("verdict         FAIL: %ld records and %ld cells are wrong\n",
 		       move->wrong_records, move->wrong_cells);
 	else if (sums->wrong || sums->lost)
-		printf("verdict         FAIL: clients miss %" PRIu64 " acknowledged changes, and find %" PRIu64 " wrong\n",
+		printf("verdict         FAIL: clients miss %" PRIu64 " changes, and find %" PRIu64 " wrong\n",
 		       sums->lost, sums->wrong);
 	else
 		printf("verdict         FAIL: %" PRIu64 " clients have not come to an end\n",
@@ -123,6 +123,14 @@ static void report_text(struct move *move)
 
 /* --- JSON */
 
+static json_t *json_bucket(const struct uffdmr_stats *stats, int i)
+{
+	return json_pack("{sI sI sI}",
+			 "from", (json_int_t)(i ? 1ULL << i : 0),
+			 "to", (json_int_t)(2ULL << i),
+			 "faults", (json_int_t)stats->latency[i]);
+}
+
 static json_t *json_histogram(const struct uffdmr_stats *stats)
 {
 	json_t *array = json_array();
@@ -130,31 +138,31 @@ static json_t *json_histogram(const struct uffdmr_stats *stats)
 
 	for (i = 0; i < UFFDMR_BUCKETS; i++)
 		if (stats->latency[i])
-			json_array_append_new(array, json_pack("{sI sI sI}",
-				"from", (json_int_t)(i ? 1ULL << i : 0),
-				"to", (json_int_t)(2ULL << i),
-				"faults", (json_int_t)stats->latency[i]));
+			json_array_append_new(array, json_bucket(stats, i));
 	return array;
+}
+
+static json_t *json_result(const struct move *move,
+			   const struct client_result *result)
+{
+	json_t *buckets = json_array();
+	uint64_t start = result->words[RESULT_START] - move->begun;
+	size_t i;
+
+	for (i = 0; i < result->n; i++)
+		json_array_append_new(buckets, json_integer(result->buckets[i]));
+	return json_pack("{sI sI so}", "start", (json_int_t)start,
+			 "bucket", (json_int_t)result->words[RESULT_BUCKET_NS],
+			 "operations", buckets);
 }
 
 static json_t *json_throughput(const struct move *move)
 {
-	json_t *all = json_array();
 	const struct client_result *result;
-	size_t i;
+	json_t *all = json_array();
 
-	for (result = move->results; result; result = result->next) {
-		json_t *buckets = json_array();
-
-		for (i = 0; i < result->n; i++)
-			json_array_append_new(buckets,
-					      json_integer(result->buckets[i]));
-		json_array_append_new(all, json_pack("{sI sI so}",
-			"start", (json_int_t)(result->words[RESULT_START] -
-					      move->begun),
-			"bucket", (json_int_t)result->words[RESULT_BUCKET_NS],
-			"operations", buckets));
-	}
+	for (result = move->results; result; result = result->next)
+		json_array_append_new(all, json_result(move, result));
 	return all;
 }
 

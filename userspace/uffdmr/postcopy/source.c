@@ -231,7 +231,7 @@ static int done(struct source *source, int fd)
 }
 
 /* Clients that end here, as the workload has not moved, or is back. */
-static int result(int fd, const struct wire_message *message)
+static int take_result(int fd, const struct wire_message *message)
 {
 	if (message->n < RESULT_WORDS)
 		return refuse(fd, "that is no result");
@@ -249,7 +249,7 @@ static int obey(struct source *source, int fd,
 	if (message->type == WIRE_HELLO)
 		return hello(source, fd, message);
 	if (message->type == WIRE_RESULT)
-		return result(fd, message);
+		return take_result(fd, message);
 	if (fd != source->destination)
 		return refuse(fd, "the first message is a greeting");
 	switch (message->type) {

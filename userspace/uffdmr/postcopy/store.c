@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,8 +16,8 @@ static size_t meta_size(void)
 	return sysconf(_SC_PAGESIZE);
 }
 
-static int map(struct store *store, int fd, size_t length, const char *name,
-	       struct failure *failure)
+static int map_file(struct store *store, int fd, size_t length,
+		    const char *name, struct failure *failure)
 {
 	char *base = mmap(NULL, meta_size() + length, PROT_READ | PROT_WRITE,
 			  MAP_SHARED, fd, 0);
@@ -28,12 +30,32 @@ static int map(struct store *store, int fd, size_t length, const char *name,
 	return 0;
 }
 
+/* A tmpfs may promise more than there is, and the kernel kills who takes it. */
+static int need_memory(size_t length, struct failure *failure)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	unsigned long kib = ULONG_MAX;
+	char line[128];
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemAvailable: %lu kB", &kib) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return length >> 10 > kib ?
+	       fail(failure, ENOMEM, "a table of %zu MiB, with %lu available",
+		    length >> 20, kib >> 10) : 0;
+}
+
 int store_new(struct store *store, const char *path, size_t length,
 	      struct failure *failure)
 {
 	const char *name = path ? path : "memory";
 	int fd, err;
 
+	err = need_memory(length, failure);
+	if (err)
+		return err;
 	fd = path ? open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) :
 		    memfd_create("uffdmr-table", MFD_CLOEXEC);
 	if (fd < 0)
@@ -44,7 +66,7 @@ int store_new(struct store *store, const char *path, size_t length,
 		err = fail(failure, err, "cannot have %zu bytes in %s",
 			   meta_size() + length, name);
 	else
-		err = map(store, fd, length, name, failure);
+		err = map_file(store, fd, length, name, failure);
 	close(fd);
 	if (err)
 		return err;
@@ -84,7 +106,7 @@ int store_resume(struct store *store, const char *path, struct failure *failure)
 	if (fstat(fd, &stat) || (size_t)stat.st_size < meta_size() + TABLE_MIN)
 		err = fail(failure, EINVAL, "%s is no memory of a source", path);
 	else
-		err = map(store, fd, stat.st_size - meta_size(), path, failure);
+		err = map_file(store, fd, stat.st_size - meta_size(), path, failure);
 	close(fd);
 	if (err)
 		return err;

@@ -13,8 +13,8 @@
 
 #include "failure.h"
 
-#define TABLE_MIN	(1UL << 20)
-#define TABLE_MAX	(64UL << 30)
+#define TABLE_MIN	0x100000UL	/* 1M */
+#define TABLE_MAX	0x1000000000UL	/* 64G */
 #define TABLE_CLIENTS	64	/* counters */
 #define TABLE_SLOTS	64
 #define TABLE_LINE	64	/* bytes that a counter, or a slot, has for itself */

@@ -16,7 +16,7 @@
 #include "wire.h"
 
 #define MAGIC		0x55464d52	/* "UFMR" */
-#define MOST_WORDS	(1U << 20)	/* dirty bits of 256 GiB */
+#define MOST_WORDS	0x100000U	/* dirty bits of 256 GiB */
 #define SEND_TIMEOUT	(60 * NSEC_PER_SEC)
 
 struct header {
