@@ -63,10 +63,19 @@ said() {
 	return 1
 }
 
-# ended ROLE: waits for it; $status is what it ended with.
+# ended ROLE: waits for it; $status is what it ended with. One that does not end in two
+# minutes is killed, and tells where it was.
 ended() {
-	local pid=${1}_pid
+	local pid=${1}_pid tries
 	status=0
+	for ((tries = 0; tries < 1200; tries++)); do
+		kill -0 "${!pid}" 2> /dev/null || break
+		sleep 0.1
+	done
+	if kill -0 "${!pid}" 2> /dev/null; then
+		head "/proc/${!pid}"/task/*/stack >> "$logs/$1.err"
+		kill -KILL "${!pid}"
+	fi
 	wait "${!pid}" || status=$?
 	printf -v "$pid" ''
 }

@@ -22,7 +22,7 @@
 #include "report.h"
 
 #define DEPTH		64	/* extents */
-#define EXTENT		(64UL << 10)
+#define EXTENT		(32UL << 10)
 #define BARE		200	/* READs that are measured */
 #define TICK_MS		20
 #define ANSWER		(30 * NSEC_PER_SEC)

@@ -136,6 +136,7 @@ static int hello(struct source *source, int fd,
 		source->destination = fd;
 	meta->session = message->words[0];
 	admit(source);
+	postcopy_say("a destination has connected");
 	return answer(fd, WIRE_TABLE, &length, 1);
 }
 
