@@ -91,7 +91,6 @@ int client_connect(struct client *client)
 	int err = 0;
 
 	while (!over(client)) {
-		/* The one that it was last may have had a bad line. */
 		for (i = 0; i < n; i++) {
 			err = try_server(client, (client->server + i) % n);
 			if (err != -EAGAIN)
@@ -143,8 +142,12 @@ static int wait_completion(struct client *client, struct ibv_wc *wc)
 		if (fds[0].revents &&
 		    !ibv_get_cq_event(link->channel, &cq, &context))
 			ibv_ack_cq_events(cq, 1);
-		if (fds[1].revents && link_ended(link))
+		if (fds[1].revents && link_ended(link)) {
+			/* It is most likely the next one that has the workload now. */
+			client->server++;
+			client->server %= client->all->options->n_addresses;
 			return -ECONNRESET;
+		}
 		if (over(client))
 			return given_up(client, "an operation does not come to its end");
 	}

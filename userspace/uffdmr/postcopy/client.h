@@ -31,7 +31,7 @@ struct client {
 	struct ledger ledger;
 	struct link link;
 	struct ibv_mr *mr;
-	size_t server;		/* the one that it is connected to, or was last */
+	size_t server;		/* that it is connected to, or is to be tried first */
 	void *buffer;
 	size_t length;		/* of the table */
 	struct table_map map;

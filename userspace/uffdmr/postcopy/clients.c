@@ -233,7 +233,7 @@ static void report_text(const struct run *run, const struct totals *totals)
 	if (verdict_wrong(verdict))
 		printf("verdict         FAIL: %s\n", verdict->first);
 	else if (totals->lost)
-		printf("verdict         FAIL: %" PRIu64 " acknowledged changes went with a destination, all else is right\n",
+		printf("verdict         FAIL: %" PRIu64 " acknowledged changes went with a destination\n",
 		       totals->lost);
 	else
 		printf("verdict         PASS: every acknowledged change is there\n");
