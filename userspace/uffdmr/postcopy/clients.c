@@ -227,9 +227,9 @@ static void report_text(const struct run *run, const struct totals *totals)
 	       totals->torn);
 	printf("seen wrong      %" PRIu64 " times before the end\n",
 	       verdict->seen);
-	printf("records         %" PRIu64 "; broken %" PRIu64 ", stale %" PRIu64 ", too new %" PRIu64 "\n",
-	       verdict->records, verdict->broken, verdict->stale,
-	       verdict->strange);
+	printf("records         %" PRIu64 "\n", verdict->records);
+	printf("wrong records   %" PRIu64 " broken, %" PRIu64 " stale, %" PRIu64 " too new\n",
+	       verdict->broken, verdict->stale, verdict->strange);
 	if (verdict_wrong(verdict))
 		printf("verdict         FAIL: %s\n", verdict->first);
 	else if (totals->lost)

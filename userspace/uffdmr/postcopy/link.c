@@ -12,12 +12,12 @@
 #define RESOLVE_MS	2000
 #define READS		16	/* at a time, of RDMA READ and atomics */
 /*
- * 4.096 us << 16 until a packet is sent again, which is done seven times: two seconds
- * without an answer end the connection. A page that is late does not, as
- * the peer says so (RNR NAK), as often as it takes.
+ * 4.096 us << 16 until a packet is sent again, which is done six times: two seconds
+ * without an answer end the connection. (With seven rxe would never give up.) A page
+ * that is late does not, as the peer says so (RNR NAK), as often as it takes.
  */
 #define ACK_TIMEOUT	16
-#define RETRIES		7
+#define RETRIES		6
 #define RNR_FOR_EVER	7
 
 /* The next event, for the caller to acknowledge; -ETIMEDOUT if there is none. */

@@ -408,7 +408,7 @@ static int reconnect_lane(struct lane *lane, uint64_t deadline,
 	if (lane->link.id)
 		rdma_disconnect(lane->link.id);
 	if (posted)
-		return -EBUSY;
+		return -EINPROGRESS;
 	stop_lane(lane);
 	err = open_link(lane, deadline, failure);
 	if (err)
