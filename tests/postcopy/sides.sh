@@ -68,7 +68,7 @@ said() {
 ended() {
 	local pid=${1}_pid tries
 	status=0
-	for ((tries = 0; tries < 1200; tries++)); do
+	for ((tries = 0; tries < ${patience-1200}; tries++)); do
 		kill -0 "${!pid}" 2> /dev/null || break
 		sleep 0.1
 	done

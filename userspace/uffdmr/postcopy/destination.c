@@ -496,7 +496,6 @@ static int own_address(struct destination *d, char *text, size_t size)
 /* It may be about to start. */
 static int find_source(struct destination *d)
 {
-	uint64_t until = now_ns() + 60 * NSEC_PER_SEC;
 	struct failure why = { 0 };
 	int err;
 
@@ -504,7 +503,7 @@ static int find_source(struct destination *d)
 	if (err == -ECONNREFUSED)
 		postcopy_say("waits for a source at %s port %s",
 			     d->options->addresses[0], d->options->port);
-	while (err == -ECONNREFUSED && now_ns() < until) {
+	while (err == -ECONNREFUSED && now_ns() < d->deadline) {
 		poll(NULL, 0, 100);
 		why = (struct failure){ 0 };
 		err = greet(d, now_ns() + TRY, &why);
