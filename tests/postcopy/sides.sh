@@ -26,13 +26,14 @@ memory=/dev/shm/table
 # of before has said is in $logs/before.
 keep() {
 	[ ! -e "$logs/$1.err" ] || cat "$logs/$1.err" >> "$logs/before"
+	: > "$logs/$1.err"
 }
 
 # start_source OPTION...
 start_source() {
 	keep source
 	"$uffdmr" postcopy source "$source_address" --memory "$memory" "$@" \
-		> "$logs/source.out" 2> "$logs/source.err" &
+		> "$logs/source.out" 2>> "$logs/source.err" &
 	source_pid=$!
 }
 
@@ -40,7 +41,7 @@ start_source() {
 start_destination() {
 	keep destination
 	"${far[@]}" "$uffdmr" postcopy destination "$source_address" "$@" \
-		> "$logs/destination.out" 2> "$logs/destination.err" &
+		> "$logs/destination.out" 2>> "$logs/destination.err" &
 	destination_pid=$!
 }
 
@@ -48,7 +49,7 @@ start_destination() {
 start_client() {
 	keep client
 	"$uffdmr" postcopy client "$source_address" "$destination_address" "$@" \
-		> "$logs/client.out" 2> "$logs/client.err" &
+		> "$logs/client.out" 2>> "$logs/client.err" &
 	client_pid=$!
 }
 
