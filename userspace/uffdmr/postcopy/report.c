@@ -272,8 +272,9 @@ static void plot_latency_data(const struct move *move, FILE *plot)
 
 	fprintf(plot, "$latency << EOD\n");
 	for (i = 0; i < UFFDMR_BUCKETS; i++)
-		fprintf(plot, "%g %" PRIu64 "\n", (1ULL << i) * 1.5 / 1e3,
-			move->stats.latency[i]);
+		if (move->stats.latency[i])
+			fprintf(plot, "%g %" PRIu64 "\n", (1ULL << i) * 1.5 / 1e3,
+				move->stats.latency[i]);
 	fprintf(plot, "EOD\n");
 }
 
@@ -315,7 +316,11 @@ int move_plot(const struct move *move, struct failure *failure)
 	fprintf(plot, "unset arrow\nunset label\nset title 'demand faults'\n");
 	fprintf(plot, "set xlabel 'latency in us'\nset ylabel 'faults'\n");
 	fprintf(plot, "set logscale x 2\nset boxwidth 0.6 relative\nset style fill solid 0.5\n");
-	fprintf(plot, "plot $latency using 1:2 with boxes notitle\n");
+	fprintf(plot, "set format x '%%.0f'\n");
+	if (move->stats.latency_count)
+		fprintf(plot, "plot $latency using 1:2 with boxes notitle\n");
+	else
+		fprintf(plot, "plot [1:2] [0:1] 0 title 'none'\n");
 	fprintf(plot, "unset multiplot\n");
 	return plot_close(plot, path, failure);
 }
