@@ -199,8 +199,8 @@ bool uffdmr_missing(struct uffdmr *region, size_t offset, size_t *start,
 
 /*
  * Throw whole pages away: they are missing again, and fetched anew when somebody
- * asks for them or by the next uffdmr_populate(). For pages that have changed where
- * they come from. Fails with EBUSY if one of them is on its way, and with EINVAL
+ * asks for them, or in the background after uffdmr_populate(). For pages that have
+ * changed where they come from. Fails with EBUSY if one of them is on its way, and with EINVAL
  * after uffdmr_finish(); nothing is thrown away then.
  */
 int uffdmr_discard(struct uffdmr *region, size_t offset, size_t length);
