@@ -72,7 +72,7 @@ documented() {
 
 check 'make install' installs
 check 'all of it' has bin/uffdmr lib/libuffdmr.so lib/libuffdmr.so.0 lib/libuffdmr.a \
-	include/uffdmr.h lib/pkgconfig/uffdmr.pc share/man/man1/uffdmr.1 share/man/man1/uffdmr-run.1 \
+	include/uffdmr.h lib/pkgconfig/uffdmr.pc share/man/man1/uffdmr.1 share/man/man1/uffdmr-{demo,run,stat,bench,postcopy}.1 \
 	lib/uffdmr/uffdmr-preload.so share/man/man3/uffdmr.3 share/bash-completion/completions/uffdmr
 check 'a program with the shared library' builds --libs
 check 'it runs' runs
