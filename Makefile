@@ -23,7 +23,7 @@ left_out := $(if $(slow)$(KERNEL),$(filter-out tests/harness/report.t,$(wildcard
 		tests/verbs/demo_stock.t tests/verbs/fails_on_stock.t) \
 	$(if $(slow),$(addprefix tests/hmm/,cow.t gup_longterm.t gup_test.t uffd-unit-tests.t uffd-wp-mremap.t) \
 		tests/stress/leaks.t tests/fault/ahead.t tests/fault/isolation.t \
-		$(filter-out tests/uffdmr/run.t,$(wildcard tests/uffdmr/*.t)))
+		$(filter-out tests/uffdmr/run.t tests/postcopy/modes.t,$(wildcard tests/uffdmr/*.t tests/postcopy/*.t)))
 tests = $(foreach test,$(wanted),$(sort \
 	$(if $(wildcard tests/$(test)/),$(filter-out $(left_out),$(wildcard tests/$(test)/*.t)),$(wildcard tests/$(test:.t=).t))))
 
