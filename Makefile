@@ -10,6 +10,7 @@ SHELL := /bin/bash
 build := $(CURDIR)/build
 tree = $(shell scripts/kernel-tree)
 groups := harness series model hmm verbs fault matrix invalidate stress library uffdmr postcopy rdma perftest pyverbs
+# The group deb builds a kernel of its own, with modules, and takes long: by name only.
 # The groups series and model boot no kernel, some tests the stock one only, and those of
 # the harness look at how one is booted, so another kernel tells nothing new: but report.t
 # at what the debug kernel reports. There the kernel's own tests of what the series does
@@ -48,6 +49,7 @@ help:
 	@echo 'make tree     lay the patched kernel out in build/linux-<version>, a commit a patch'
 	@echo 'make save     bring the commits of that tree back to patches/, drivers/ and Kconfig'
 	@echo 'make series   write the series as mails to build/series/ and run checkpatch on them'
+	@echo 'make deb      Debian packages of kernel, library and command in build/deb/: CONFIG=a .config of yours'
 	@echo 'make userspace  build libuffdmr and the uffdmr command'
 	@echo 'make clean    remove build/; the downloads in the cache stay'
 
@@ -60,6 +62,7 @@ check: packages-check
 	@scripts/kernel-build $(version) --stock
 	@scripts/kselftest-build
 	@scripts/kselftest-build --stock
+	@$(if $(filter tests/deb/%,$(tests)),scripts/deb-kernel $(version))
 	@$(MAKE) -s userspace test-programs
 	@$(if $(KCSAN),$(kcsan),$(if $(KERNEL),RXE_UFFD_KERNEL=$(abspath $(KERNEL))) $(if $(DEBUG),DEBUG=1)) \
 		tests/run --timer -j $(shell nproc) $(if $(V),--verbose) $(tests)
@@ -91,6 +94,9 @@ save: packages
 series: packages-check
 	@scripts/kernel-series
 
+deb: packages packages-deb
+	@scripts/deb $(version) $(if $(CONFIG),--config '$(CONFIG)')
+
 userspace: packages
 	@$(MAKE) -s -C userspace O=$(build)/userspace
 
@@ -102,11 +108,14 @@ test-programs: headers
 packages:
 	@scripts/packages build vm run
 
+packages-deb:
+	@scripts/packages deb
+
 packages-check:
 	@scripts/packages
 
 clean:
 	rm -rf build
 
-.PHONY: help run check soak bench kernel headers tree save series userspace test-programs \
-	packages packages-check clean
+.PHONY: help run check soak bench kernel headers tree save series deb userspace test-programs \
+	packages packages-deb packages-check clean

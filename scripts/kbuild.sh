@@ -68,3 +68,25 @@ kbuild_settle() {
 	find "$tools" -type f -exec touch -r "$mark" {} +
 	rm "$mark"
 }
+
+# kbuild_shown NAME PLACE SUFFIX TARGET: makes TARGET of a kernel whose version ends in
+# SUFFIX, and shows how far it is. The whole output goes to build/NAME.log.
+kbuild_shown() {
+	local name=$1 place=$2 log=$build/$1.log order=$2/.order known=1000
+	if ! { kbuild_settle "$place" LOCALVERSION="$3" &&
+	       kbuild "$place" LOCALVERSION="$3" "$4"; } 2>&1 |
+	     tee "$log" | "$project/scripts/build-progress" "$name" "$order"; then
+		grep -E 'error:|undefined reference|^make.*\*\*\*|^(ERROR|FATAL)' "$log" | head -n 20 >&2
+		die "the $name does not build: the whole output is in $log"
+	fi
+	# The longest build so far is the measure for the next ones.
+	awk '/^  [A-Z][A-Z0-9_.]* +[^ ]/ { print $2 }' "$log" > "$order.new"
+	if [ -f "$order" ]; then
+		known=$(wc -l < "$order")
+	fi
+	if [ "$(wc -l < "$order.new")" -gt "$known" ]; then
+		mv "$order.new" "$order"
+	else
+		rm "$order.new"
+	fi
+}

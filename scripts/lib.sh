@@ -21,7 +21,7 @@ export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0=safe.directory GIT_CONFIG_VALUE_0='*'
 export LC_ALL=C
 # What this project's make was told (DEBUG=1, V=1, VERSION=...) is not for that of
 # the kernel, where the same names say something else.
-unset MAKEFLAGS MFLAGS MAKEOVERRIDES DEBUG KCSAN V VERSION
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES DEBUG KCSAN V VERSION CONFIG
 
 self=${0##*/}
 
