@@ -8,7 +8,7 @@ set -euo pipefail
 
 cd "$project"
 deb() {
-	make -s deb CONFIG="$1" 2> >(grep -v '^make' >&2)
+	scripts/deb --config "$1"
 }
 
 printf 'no = "configuration"\n' > "$scratch/other"

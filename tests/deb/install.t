@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 place=build/tests/deb
 rm -rf "$place"
 mkdir -p "$place"
-scripts/deb > "$place/log" 2>&1 || {
+make -s deb > "$place/log" 2>&1 || {
 	sed 's/^/# /' "$place/log" >&2
 	exit 1
 }
