@@ -49,7 +49,8 @@ help:
 	@echo 'make tree     lay the patched kernel out in build/linux-<version>, a commit a patch'
 	@echo 'make save     bring the commits of that tree back to patches/, drivers/ and Kconfig'
 	@echo 'make series   write the series as mails to build/series/ and run checkpatch on them'
-	@echo 'make deb      Debian packages of kernel, library and command in build/deb/: CONFIG=a .config of yours'
+	@echo 'make deb      make Debian packages in build/deb/: kernel, library, command; CONFIG=file'
+	@echo '              builds the kernel with a configuration of yours'
 	@echo 'make userspace  build libuffdmr and the uffdmr command'
 	@echo 'make clean    remove build/; the downloads in the cache stay'
 
