@@ -63,7 +63,7 @@ check: packages-check
 	@scripts/kernel-build $(version) --stock
 	@scripts/kselftest-build
 	@scripts/kselftest-build --stock
-	@$(if $(filter tests/deb/%,$(tests)),scripts/deb-kernel $(version))
+	@$(if $(filter tests/deb/%,$(tests)),scripts/packages deb && scripts/deb-kernel $(version))
 	@$(MAKE) -s userspace test-programs
 	@$(if $(KCSAN),$(kcsan),$(if $(KERNEL),RXE_UFFD_KERNEL=$(abspath $(KERNEL))) $(if $(DEBUG),DEBUG=1)) \
 		tests/run --timer -j $(shell nproc) $(if $(V),--verbose) $(tests)
