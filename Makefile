@@ -25,8 +25,8 @@ left_out := $(if $(slow)$(KERNEL),$(filter-out tests/harness/report.t,$(wildcard
 	$(if $(slow),$(addprefix tests/hmm/,cow.t gup_longterm.t gup_test.t uffd-unit-tests.t uffd-wp-mremap.t) \
 		tests/stress/leaks.t tests/fault/ahead.t tests/fault/isolation.t \
 		$(filter-out tests/uffdmr/run.t tests/postcopy/modes.t,$(wildcard tests/uffdmr/*.t tests/postcopy/*.t)))
-tests = $(foreach test,$(wanted),$(sort \
-	$(if $(wildcard tests/$(test)/),$(filter-out $(left_out),$(wildcard tests/$(test)/*.t)),$(wildcard tests/$(test:.t=).t))))
+tests = $(foreach test,$(wanted),$(sort $(or $(wildcard tests/$(test:.t=).t),\
+	$(filter-out $(left_out),$(wildcard tests/$(test)/*.t)))))
 
 ifdef LINUX
 export LINUX
