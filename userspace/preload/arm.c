@@ -22,7 +22,6 @@ static struct {
 	sem_t wanted, done;
 	uintptr_t start, end;
 	bool arm;		/* or only give back what is away there */
-	bool armed;		/* the answer */
 } request = { .turn = PTHREAD_MUTEX_INITIALIZER };
 
 /* @turn is held. */
@@ -135,11 +134,10 @@ static bool can_go(const struct procmap_query *vma, const char *name)
 	return !vma->inode && strcmp(name, "[stack]") && strncmp(name, "[v", 2);
 }
 
-static bool arm_all(uintptr_t start, uintptr_t end)
+static void arm_all(uintptr_t start, uintptr_t end)
 {
 	char name[64];
 	struct procmap_query vma;
-	bool any = false;
 
 	while (start < end) {
 		uintptr_t low = start, high = end;
@@ -174,9 +172,7 @@ static bool arm_all(uintptr_t start, uintptr_t end)
 				    vma.vma_flags & PROCMAP_QUERY_VMA_SHARED);
 		if (!armed)
 			published->unmanaged += high - low;
-		any |= armed;
 	}
-	return any;
 }
 
 static void *serve_requests(void *arg)
@@ -186,8 +182,10 @@ static void *serve_requests(void *arg)
 		while (sem_wait(&request.wanted))
 			;
 		settle(request.start, request.end);
-		published->registrations += request.arm;
-		request.armed = request.arm && arm_all(request.start, request.end);
+		if (request.arm) {
+			published->registrations++;
+			arm_all(request.start, request.end);
+		}
 		sem_post(&request.done);
 	}
 	return NULL;
@@ -279,7 +277,7 @@ static int begin(void)
 }
 
 /* @turn is held. */
-static bool ask(bool arm, uintptr_t start, uintptr_t end)
+static void ask(bool arm, uintptr_t start, uintptr_t end)
 {
 	request.arm = arm;
 	request.start = start;
@@ -287,21 +285,18 @@ static bool ask(bool arm, uintptr_t start, uintptr_t end)
 	sem_post(&request.wanted);
 	while (sem_wait(&request.done))
 		;
-	return request.armed;
 }
 
-bool lazy_arm(const void *addr, size_t length)
+void lazy_arm(const void *addr, size_t length)
 {
 	uintptr_t at = (uintptr_t)addr;
-	bool armed = false;
 
 	pthread_mutex_lock(&request.turn);
 	if (state == NOT_STARTED)
 		state = begin() ? USELESS : STARTED;
 	if (state == STARTED)
-		armed = ask(true, at, at + length);
+		ask(true, at, at + length);
 	pthread_mutex_unlock(&request.turn);
-	return armed;
 }
 
 void lazy_disarm(const void *addr, size_t length)

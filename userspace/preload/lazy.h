@@ -64,11 +64,8 @@ struct range {
 
 /* --- arm.c */
 
-/*
- * Make this memory lazy. Returns whether any of it is, and has ended
- * whatever was lazy there before.
- */
-bool lazy_arm(const void *addr, size_t length);
+/* Make this memory lazy, what of it can be. What was lazy there before has ended. */
+void lazy_arm(const void *addr, size_t length);
 
 /* Give all back at once that is away there, and end it. */
 void lazy_disarm(const void *addr, size_t length);

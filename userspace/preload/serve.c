@@ -277,7 +277,7 @@ static struct range *hurried(uintptr_t at)
 /* Who wants to be populated next, from where it was left; NULL: nobody. */
 static struct range *to_populate(void)
 {
-	struct range *range = ranges_from(populate_at), *first;
+	struct range *range = ranges_from(populate_at);
 	int round;
 
 	if (!config.populate)
@@ -290,8 +290,7 @@ static struct range *to_populate(void)
 			if (range->ready && range->cursor < range->pages)
 				return range;
 		}
-		first = ranges_from(0);
-		range = first;
+		range = ranges_from(0);
 	}
 	return NULL;
 }
