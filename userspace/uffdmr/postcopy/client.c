@@ -131,11 +131,7 @@ static int wait_completion(struct client *client, struct ibv_wc *wc)
 	int n;
 
 	for (;;) {
-		n = ibv_poll_cq(link->cq, 1, wc);
-		if (!n) {
-			ibv_req_notify_cq(link->cq, 0);
-			n = ibv_poll_cq(link->cq, 1, wc);
-		}
+		n = link_poll(link, wc);
 		if (n)
 			return n < 0 ? -ECONNRESET : 0;
 		poll(fds, 2, 100);

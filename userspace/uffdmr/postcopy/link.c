@@ -225,6 +225,17 @@ void link_close(struct link *link)
 	*link = (struct link){ 0 };
 }
 
+int link_poll(struct link *link, struct ibv_wc *wc)
+{
+	int n = ibv_poll_cq(link->cq, 1, wc);
+
+	if (n)
+		return n;
+	/* What arrives between the two is no event. */
+	ibv_req_notify_cq(link->cq, 0);
+	return ibv_poll_cq(link->cq, 1, wc);
+}
+
 bool link_ended(struct link *link)
 {
 	struct pollfd fd = { .fd = link->events->fd, .events = POLLIN };

@@ -81,6 +81,12 @@ int link_open(struct link *link, const char *address, const char *port,
 /* One that is all zero is closed already. */
 void link_close(struct link *link);
 
+/*
+ * One completion, if there is one: what ibv_poll_cq() returns. If not, the file of
+ * @link->channel tells of the next.
+ */
+int link_poll(struct link *link, struct ibv_wc *wc);
+
 /* Whether the peer has ended it. The file of @link->events tells when to look. */
 bool link_ended(struct link *link);
 

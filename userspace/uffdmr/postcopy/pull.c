@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -22,6 +21,7 @@
 #include "clock.h"
 #include "link.h"
 #include "pull.h"
+#include "thread.h"
 
 #define COMPLETIONS	16	/* polled at a time */
 #define MEASURED	4096	/* bytes */
@@ -236,18 +236,13 @@ static int open_link(struct lane *lane, uint64_t deadline,
 static int start_lane(struct lane *lane)
 {
 	struct pull *pull = lane->pull;
-	sigset_t all, before;
 	int err;
 
 	lane->mr = ibv_reg_mr(lane->link.pd, pull->buffers, pull->length,
 			      IBV_ACCESS_LOCAL_WRITE);
 	if (!lane->mr)
 		return errno;
-	/* Signals are for the thread that moves the workload. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	err = pthread_create(&lane->reaper, NULL, reap, lane);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	err = thread_start(&lane->reaper, reap, lane);
 	lane->reaping = !err;
 	if (err)
 		return err;
@@ -441,11 +436,7 @@ static int wait_one(struct link *link, struct ibv_wc *wc)
 	int n;
 
 	for (;;) {
-		n = ibv_poll_cq(link->cq, 1, wc);
-		if (!n) {
-			ibv_req_notify_cq(link->cq, 0);
-			n = ibv_poll_cq(link->cq, 1, wc);
-		}
+		n = link_poll(link, wc);
 		if (n)
 			return n < 0 ? -EIO : 0;
 		if (poll(&fd, 1, poll_ms(deadline)) <= 0 &&
