@@ -33,6 +33,7 @@ reset after half a READ: verbs/qp_reset
 a READ that completes without its data: stress/responses
 queue indexes out of range: stress/rings
 a QP that is freed while a packet is delivered: destroy
+a packet that the queue of the device drops: full_queue -r loss.pinned.write_and_read
 '
 
 while IFS=: read -r what command; do
@@ -40,6 +41,8 @@ while IFS=: read -r what command; do
 	command=build/tests/${command# }
 	if [[ $command == */loss* ]]; then
 		command="tests/stress/on-two-sides ${command/loss/stress/loss}"
+	elif [[ $command == */full_queue* ]]; then
+		command="tests/stress/on-two-sides --short-queue ${command/full_queue/stress/loss}"
 	elif [[ $command == */destroy ]]; then
 		command="tests/stress/slow-down rxe_sched_task ${command/destroy/stress/destroy}"
 	fi
