@@ -224,7 +224,9 @@ class Guest:
         accel = {"kvm": "kvm", "tcg": "tcg,thread=multi",
                  "icount": "tcg,thread=single"}[self.accel]
         # a fifth level of page tables only costs emulation time
-        cpu = "max" if self.accel == "kvm" else "max,la57=off"
+        # Emulated, REP MOVSB and STOSB go byte by byte: with ERMS the kernel and
+        # the C library clear and copy pages with them.
+        cpu = "max" if self.accel == "kvm" else "max,la57=off,erms=off,fsrm=off"
         arguments = [
             "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none",
             "-no-reboot", "-machine", "pc", "-accel", accel, "-cpu", cpu,
