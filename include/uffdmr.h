@@ -10,6 +10,10 @@
  * -1 if they fail, set errno, and leave a sentence of what went wrong for
  * uffdmr_error(). All may be called from any thread, also at the same time for
  * the same region, but for uffdmr_destroy(). Nothing is printed.
+ *
+ * After fork() a region and its source are the parent's. In the child functions of
+ * the region fail with EINVAL, uffdmr_missing() knows of nothing, the statistics are
+ * zero, and uffdmr_destroy() does nothing.
  */
 
 #include <infiniband/verbs.h>

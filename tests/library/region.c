@@ -417,7 +417,49 @@ TEST_F(region, is_missing_after_destroy)
 	self->region = NULL;
 }
 
+static bool no_memory(const void *addr)
+{
+	return mincore((void *)addr, PAGE, (unsigned char[1]){}) &&
+	       errno == ENOMEM;
+}
+
+static int refused(int result)
+{
+	return result == -1 && errno == EINVAL;
+}
+
 TEST_F(region, is_not_the_child_s)
+{
+	struct uffdmr_stats stats;
+	size_t start, length;
+	pid_t pid;
+	int status;
+
+	CREATE(.track_dirty = true);
+	ASSERT_TRUE(right(self->addr, 0, PAGE));
+	pid = fork();
+	if (!pid) {
+		alarm(5);
+		uffdmr_get_stats(self->region, &stats);
+		_exit(no_memory(self->addr) &&
+		      refused(uffdmr_populate(self->region, 0)) &&
+		      refused(uffdmr_pause(self->region)) &&
+		      refused(uffdmr_on_progress(self->region, 0, NULL, NULL)) &&
+		      refused(uffdmr_wait(self->region, 0)) &&
+		      refused(uffdmr_finish(self->region)) &&
+		      refused(uffdmr_discard(self->region, 0, PAGE)) &&
+		      refused(uffdmr_dirty(self->region, note, &start)) &&
+		      !uffdmr_reg_mr(self->region, NULL, 0) && errno == EINVAL &&
+		      !uffdmr_missing(self->region, 0, &start, &length) &&
+		      !stats.length ? 0 : 1);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, status);
+	ASSERT_EQ(PAGE, STATS().present);
+	ASSERT_TRUE(right(self->addr, 0, LENGTH));
+}
+
+TEST_F(region, ends_in_its_own_process)
 {
 	pid_t pid;
 	int status;
@@ -425,11 +467,15 @@ TEST_F(region, is_not_the_child_s)
 	CREATE();
 	ASSERT_TRUE(right(self->addr, 0, PAGE));
 	pid = fork();
-	if (!pid)
-		_exit(mincore(self->addr, PAGE, (unsigned char[1]){}) ? 0 : 1);
+	if (!pid) {
+		alarm(5);
+		uffdmr_destroy(self->region);
+		_exit(0);
+	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	ASSERT_EQ(0, status);
 	ASSERT_TRUE(right(self->addr, 0, LENGTH));
+	ASSERT_EQ(PAGES, STATS().messages);
 }
 
 /* --- sources that answer later */

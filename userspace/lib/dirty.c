@@ -73,6 +73,8 @@ int uffdmr_dirty(struct uffdmr *region,
 	};
 	int n, i, result = 0;
 
+	if (region_check(region))
+		return -1;
 	if (!region->attr.track_dirty)
 		return uffdmr_set_error(EINVAL,
 					"the region does not track what is dirty");

@@ -376,6 +376,7 @@ struct uffdmr *uffdmr_create(const struct uffdmr_attr *attr)
 		return NULL;
 	}
 	region->attr = *attr;
+	region->pid = getpid();
 	region->uffd = -1;
 	region->kick = -1;
 	region->pagemap = -1;
@@ -399,7 +400,7 @@ size_t uffdmr_destroy(struct uffdmr *region)
 {
 	size_t missing;
 
-	if (!region)
+	if (!region || region_check(region))
 		return 0;
 	pthread_mutex_lock(&region->lock);
 	region->stop = true;
@@ -425,6 +426,8 @@ size_t uffdmr_length(const struct uffdmr *region)
 
 int uffdmr_populate(struct uffdmr *region, uint64_t bytes_per_second)
 {
+	if (region_check(region))
+		return -1;
 	pthread_mutex_lock(&region->lock);
 	region->populate = true;
 	region->rate = bytes_per_second;
@@ -437,6 +440,8 @@ int uffdmr_populate(struct uffdmr *region, uint64_t bytes_per_second)
 
 int uffdmr_pause(struct uffdmr *region)
 {
+	if (region_check(region))
+		return -1;
 	pthread_mutex_lock(&region->lock);
 	region->populate = false;
 	pthread_mutex_unlock(&region->lock);
@@ -447,6 +452,8 @@ int uffdmr_on_progress(struct uffdmr *region, unsigned int ms,
 		       void (*progress)(size_t present, size_t length,
 					void *arg), void *arg)
 {
+	if (region_check(region))
+		return -1;
 	pthread_mutex_lock(&region->lock);
 	region->progress = progress;
 	region->progress_arg = arg;
@@ -471,6 +478,8 @@ int uffdmr_wait(struct uffdmr *region, int ms)
 	size_t poisoned;
 	int err = 0;
 
+	if (region_check(region))
+		return -1;
 	pthread_mutex_lock(&region->lock);
 	while (!err && stats->present + stats->poisoned < stats->length)
 		err = ms < 0 ? pthread_cond_wait(&region->changed,
@@ -490,6 +499,8 @@ int uffdmr_finish(struct uffdmr *region)
 	size_t missing;
 	int err;
 
+	if (region_check(region))
+		return -1;
 	pthread_mutex_lock(&region->lock);
 	missing = region->attr.length - region->stats->present;
 	if (!missing)
@@ -512,6 +523,8 @@ int uffdmr_discard(struct uffdmr *region, size_t offset, size_t length)
 	size_t page_size = region->attr.page_size;
 	int err;
 
+	if (region_check(region))
+		return -1;
 	if (offset % page_size || length % page_size ||
 	    offset > region->attr.length ||
 	    length > region->attr.length - offset)
@@ -535,6 +548,8 @@ bool uffdmr_missing(struct uffdmr *region, size_t offset, size_t *start,
 	size_t page_size = region->attr.page_size;
 	size_t first = offset / page_size, end;
 
+	if (region_check(region))
+		return false;
 	pthread_mutex_lock(&region->lock);
 	while (first < region->pages && region->state[first] == PRESENT)
 		first++;

@@ -27,11 +27,15 @@
  * held meanwhile.
  */
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "error.h"
 #include "published.h"
 #include "uffdmr.h"
 
@@ -52,6 +56,7 @@ struct extent {
 struct uffdmr {
 	/* These stay as they are. */
 	struct uffdmr_attr attr;
+	pid_t pid;			/* whose it is; a child has no part in it */
 	char *addr;
 	size_t pages;
 	uint64_t features;		/* of the userfaultfd */
@@ -97,6 +102,18 @@ static inline uint64_t now_ns(void)
 
 /* Have the region's thread look for something to do. */
 void region_kick(struct uffdmr *region);
+
+/*
+ * Returns 0 in the region's process. In a child of it, whose copies of the lock and
+ * of the descriptors are of no use or the parent's still: -1, errno and the message.
+ */
+static inline int region_check(const struct uffdmr *region)
+{
+	if (region->pid == getpid())
+		return 0;
+	return uffdmr_set_error(EINVAL, "the region is that of process %d",
+				region->pid);
+}
 
 /* --- serve.c: the region's thread, whose argument is the region */
 void *region_serve(void *arg);

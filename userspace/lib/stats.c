@@ -22,6 +22,9 @@ void stats_latency(struct uffdmr_stats *stats, uint64_t ns)
 
 void uffdmr_get_stats(struct uffdmr *region, struct uffdmr_stats *stats)
 {
+	*stats = (struct uffdmr_stats){ 0 };
+	if (region_check(region))
+		return;
 	pthread_mutex_lock(&region->lock);
 	*stats = *region->stats;
 	pthread_mutex_unlock(&region->lock);

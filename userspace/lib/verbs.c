@@ -12,6 +12,8 @@ struct ibv_mr *uffdmr_reg_mr(struct uffdmr *region, struct ibv_pd *pd,
 	struct ibv_mr *mr;
 	int err;
 
+	if (region_check(region))
+		return NULL;
 	err = ibv_query_device_ex(pd->context, NULL, &attr);
 	if (err) {
 		uffdmr_set_error(err, "cannot query %s",
