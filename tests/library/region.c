@@ -321,6 +321,79 @@ TEST_F(kind, ends_though_the_source_fails)
 	self->missing = stats.poisoned;
 }
 
+static void *fail_all(void *arg)
+{
+	struct uffdmr_extent *extent;
+
+	while ((extent = scripted_take(arg)))
+		uffdmr_fail(extent, EIO);
+	return NULL;
+}
+
+struct writer {
+	pthread_t thread;
+	char *addr;
+	size_t length, step;
+	bool poisoned;
+};
+
+/* The kernel reads each page, and says what a thread of its own would get SIGBUS for. */
+static void *write_each(void *arg)
+{
+	struct writer *writer = arg;
+	int pipes[2];
+	size_t at;
+
+	/* One of its own: a pipe has a lock. */
+	writer->poisoned = !pipe(pipes);
+	for (at = 0; at < writer->length; at += writer->step)
+		writer->poisoned &= write(pipes[1], writer->addr + at, 1) < 0 &&
+				    errno == EFAULT;
+	close(pipes[0]);
+	close(pipes[1]);
+	return NULL;
+}
+
+/* Also when somebody asks for a page that is poisoned in this moment. */
+TEST_F(kind, counts_what_is_poisoned)
+{
+	size_t length = variant->pages * variant->page_size;
+	struct writer writers[8];
+	struct uffdmr_stats stats;
+	pthread_t failing;
+	int i, round;
+
+	self->source.keep = true;
+	pthread_create(&failing, NULL, fail_all, &self->source);
+	for (round = 0; round < 5; round++) {
+		for (i = 0; i < 8; i++) {
+			writers[i] = (struct writer){
+				.addr = uffdmr_addr(self->region),
+				.length = length,
+				.step = variant->page_size,
+			};
+			pthread_create(&writers[i].thread, NULL, write_each,
+				       &writers[i]);
+		}
+		for (i = 0; i < 8; i++) {
+			pthread_join(writers[i].thread, NULL);
+			ASSERT_TRUE(writers[i].poisoned);
+		}
+		/* A message that was read late has one of them asked for again. */
+		do {
+			ASSERT_EQ(-1, uffdmr_wait(self->region, 5000));
+			ASSERT_EQ(EIO, errno);
+			uffdmr_get_stats(self->region, &stats);
+		} while (stats.present + stats.poisoned < length);
+		ASSERT_EQ(length, stats.poisoned);
+		ASSERT_EQ(0, madvise(uffdmr_addr(self->region), length,
+				     MADV_DONTNEED));
+	}
+	scripted_over(&self->source);
+	pthread_join(failing, NULL);
+	self->missing = length;
+}
+
 /* A page of a file that reclaim has unmapped was written all the same. */
 TEST_F(region, is_dirty_though_not_mapped)
 {

@@ -33,6 +33,7 @@ struct scripted {
 	pthread_cond_t came;
 	struct uffdmr_extent *kept[KEPT];
 	size_t n;
+	bool over;
 };
 
 static inline void scripted_answer(struct uffdmr_extent *extent)
@@ -106,17 +107,25 @@ static inline void scripted_close(struct uffdmr_source *source)
 	.came = PTHREAD_COND_INITIALIZER, \
 }
 
-/* One that was kept; of those, the one that came last. */
+/* One that was kept; of those, the one that came last. NULL if it is over. */
 static inline struct uffdmr_extent *scripted_take(struct scripted *s)
 {
 	struct uffdmr_extent *extent;
 
 	pthread_mutex_lock(&s->lock);
-	while (!s->n)
+	while (!s->n && !s->over)
 		pthread_cond_wait(&s->came, &s->lock);
-	extent = s->kept[--s->n];
+	extent = s->n ? s->kept[--s->n] : NULL;
 	pthread_mutex_unlock(&s->lock);
 	return extent;
+}
+
+static inline void scripted_over(struct scripted *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->over = true;
+	pthread_cond_signal(&s->came);
+	pthread_mutex_unlock(&s->lock);
 }
 
 /* Is @data what is at @offset of the region? */

@@ -244,6 +244,16 @@ static int finish(struct extent *extent, const char *data, enum outcome outcome)
 		settle(extent, done, outcome, false);
 		switch (err) {
 		case EEXIST:
+			/*
+			 * It was poisoned before: a message that was read then,
+			 * and looked at since, had it asked for once more.
+			 */
+			if (outcome == GIVEN_UP &&
+			    !(page_map(region, page) & PAGEMAP_PRESENT)) {
+				err = 0;
+				settle(extent, 1, GIVEN_UP, false);
+				break;
+			}
 			err = exists(region, page) ? 0 : ENOMEM;
 			if (!err)
 				settle(extent, 1, SUPPLIED, true);
