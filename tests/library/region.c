@@ -318,7 +318,13 @@ TEST_F(kind, ends_though_the_source_fails)
 		ASSERT_EQ(0, uffdmr_dirty(self->region, note, &sum));
 		ASSERT_EQ(0, sum);
 	}
-	self->missing = stats.poisoned;
+	/* Thrown away, all of it is like new. */
+	self->source.bad_from = SIZE_MAX;
+	ASSERT_EQ(0, uffdmr_pause(self->region));
+	ASSERT_EQ(0, uffdmr_discard(self->region, 0, length));
+	uffdmr_get_stats(self->region, &stats);
+	ASSERT_EQ(0, stats.present + stats.poisoned);
+	ASSERT_TRUE(right(uffdmr_addr(self->region), 0, length));
 }
 
 static void *fail_all(void *arg)

@@ -36,19 +36,31 @@ void pages_wake(struct uffdmr *region, size_t first, size_t n)
 	ioctl(region->uffd, UFFDIO_WAKE, &range);
 }
 
+/* Returns 0 or an errno. */
+static int throw_away(const struct uffdmr *region, struct uffdio_range range)
+{
+	void *addr = (void *)(uintptr_t)range.start;
+
+	/* A file loses pages so, but the marker of what is poisoned stays. */
+	if (region->shared && madvise(addr, range.len, MADV_REMOVE))
+		return errno;
+	return madvise(addr, range.len, MADV_DONTNEED) ? errno : 0;
+}
+
 int pages_discard(struct uffdmr *region, size_t first, size_t n)
 {
 	struct uffdmr_stats *stats = region->stats;
 	struct uffdio_range range = range_of(region, first, n);
 	bool busy = false;
 	size_t i;
+	int err;
 
 	for (i = first; i < first + n; i++)
 		busy |= region->state[i] == QUEUED || region->state[i] == ASKED;
 	/* A message about them comes after this: reading it takes the lock. */
-	if (busy || madvise((void *)(uintptr_t)range.start, range.len,
-			    region->shared ? MADV_REMOVE : MADV_DONTNEED))
-		return busy ? EBUSY : errno;
+	err = busy ? EBUSY : throw_away(region, range);
+	if (err)
+		return err;
 	for (i = first; i < first + n; i++) {
 		if (region->state[i] == PRESENT)
 			stats->present -= region->attr.page_size;
