@@ -126,7 +126,8 @@ struct uffdmr_attr {
 	/*
 	 * Instead of new memory what the caller has mapped at @addr, page aligned:
 	 * private anonymous memory, memfd, or hugetlb. Pages that are there stay
-	 * as they are. It stays mapped when the region is destroyed.
+	 * as they are. It stays mapped when the region is destroyed, and what
+	 * was poisoned is absent then.
 	 */
 	void *addr;
 	/* Taken over, and closed in the end, or if there will be no region. */

@@ -478,6 +478,38 @@ TEST_F(region, keeps_what_is_there)
 	ASSERT_EQ(0, munmap(mine, LENGTH));
 }
 
+/* Nothing of a region stays in it. */
+TEST_F(region, is_like_new_after_destroy)
+{
+	int memfd = memfd_create("region", 0), i;
+	struct { int flags, fd; size_t length; } kinds[] = {
+		{ MAP_PRIVATE | MAP_ANONYMOUS, -1, LENGTH },
+		{ MAP_SHARED, memfd, LENGTH },
+		{ MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 2 * HUGE },
+	};
+	char *mine;
+
+	ASSERT_EQ(0, ftruncate(memfd, LENGTH));
+	for (i = 0; i < 3; i++) {
+		mine = mmap(NULL, kinds[i].length, PROT_READ | PROT_WRITE,
+			    kinds[i].flags, kinds[i].fd, 0);
+		ASSERT_NE(MAP_FAILED, mine);
+		CREATE(.addr = mine, .length = kinds[i].length);
+		self->source.bad_from = 0;
+		ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+		ASSERT_EQ(-1, uffdmr_wait(self->region, 20000));
+		ASSERT_EQ(EIO, errno);
+		ASSERT_EQ(kinds[i].length, uffdmr_destroy(self->region));
+		self->source = SCRIPTED;
+		CREATE(.addr = mine, .length = kinds[i].length);
+		ASSERT_EQ(0, STATS().present);
+		ASSERT_TRUE(right(mine, 0, kinds[i].length));
+		uffdmr_destroy(self->region);
+		self->region = NULL;
+		munmap(mine, kinds[i].length);
+	}
+}
+
 TEST_F(region, serves_again_what_was_thrown_away)
 {
 	CREATE();

@@ -329,6 +329,20 @@ static int set_up(struct uffdmr *region)
 	return err ? uffdmr_set_error(err, "cannot start a thread") : 0;
 }
 
+/*
+ * What is poisoned in the caller's memory becomes absent, as it was. Not what the
+ * caller has mapped there since.
+ */
+static void unpoison(struct uffdmr *region)
+{
+	size_t page, size = region->attr.page_size;
+
+	for (page = 0; page < region->pages; page++)
+		if (region->state[page] == POISONED &&
+		    !(page_map(region, page) & PAGEMAP_PRESENT))
+			madvise(region->addr + page * size, size, MADV_DONTNEED);
+}
+
 /* All but the thread. */
 static void unmake(struct uffdmr *region)
 {
@@ -341,10 +355,12 @@ static void unmake(struct uffdmr *region)
 		unregister_uffd(region);
 		close(region->uffd);
 	}
-	if (region->mapped)
+	if (region->mapped) {
 		munmap(region->addr, region->attr.length);
-	else if (region->dontfork)
+	} else if (region->dontfork) {
+		unpoison(region);
 		madvise(region->attr.addr, region->attr.length, MADV_DOFORK);
+	}
 	if (region->buffers != MAP_FAILED)
 		munmap(region->buffers, region->attr.depth * region->attr.extent);
 	if (region->kick >= 0)
