@@ -659,6 +659,69 @@ TEST_F(region, who_waits_goes_first)
 	ASSERT_EQ(PAGE, STATS().demand_bytes);
 }
 
+/* How many threads wait for a page of which no message was read yet. */
+static unsigned long unread(void)
+{
+	unsigned long n = 0;
+	char path[64], text[64];
+	FILE *info;
+	int fd;
+
+	/* The library's descriptors are some of the first. */
+	for (fd = 0; fd < 64 && !n; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+		info = fopen(path, "r");
+		while (info && fgets(text, sizeof(text), info))
+			sscanf(text, "pending: %lu", &n);
+		if (info)
+			fclose(info);
+	}
+	return n;
+}
+
+struct gate {
+	pthread_mutex_t shut;	/* locked: the first fill waits */
+	_Atomic int fills, before;	/* the far page came after so many */
+};
+
+static int fill_at_gate(void *buffer, size_t offset, size_t length, void *arg)
+{
+	struct gate *gate = arg;
+
+	if (offset == 50 * PAGE)
+		gate->before = gate->fills;
+	if (!gate->fills++)
+		pthread_mutex_lock(&gate->shut);
+	pattern_fill(buffer, length, SEED, offset);
+	return 0;
+}
+
+/* Though the source answers at once, in the thread that reads messages. */
+TEST_F(region, who_waits_does_so_for_one_fill)
+{
+	struct gate gate = { .shut = PTHREAD_MUTEX_INITIALIZER };
+	struct uffdmr_attr attr = {
+		.source = uffdmr_callback(fill_at_gate, &gate),
+		.length = LENGTH, .extent = PAGE,
+	};
+	struct uffdmr *region = uffdmr_create(&attr);
+	pthread_t thread;
+
+	ASSERT_NE(NULL, region) TH_LOG("%s", uffdmr_error());
+	pthread_mutex_lock(&gate.shut);
+	ASSERT_EQ(0, uffdmr_populate(region, 0));
+	while (!gate.fills)
+		usleep(1000);
+	pthread_create(&thread, NULL, touch,
+		       (char *)uffdmr_addr(region) + 50 * PAGE);
+	while (!unread())
+		usleep(1000);
+	pthread_mutex_unlock(&gate.shut);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_EQ(1, gate.before);
+	uffdmr_destroy(region);
+}
+
 TEST_F(region, asks_once_for_neighbours)
 {
 	pthread_t threads[16];

@@ -171,14 +171,18 @@ static struct extent *take_background(struct uffdmr *region, uint64_t now)
 	return extent;
 }
 
-/* Returns how many extents are to be asked for, of which some are urgent. */
+/*
+ * Returns how many extents are to be asked for. At most one of them, the last, is not
+ * urgent: a source may answer in this thread, which reads no messages meanwhile.
+ */
 static size_t take(struct uffdmr *region, struct uffdmr_extent **batch)
 {
 	uint64_t now = now_ns();
 	struct extent *extent;
+	bool urgent = true;
 	size_t n = 0;
 
-	while (n < BATCH && !region->stop) {
+	while (n < BATCH && urgent && !region->stop) {
 		extent = take_delayed(region, now);
 		if (!extent)
 			extent = take_demand(region);
@@ -186,6 +190,7 @@ static size_t take(struct uffdmr *region, struct uffdmr_extent **batch)
 			extent = take_background(region, now);
 		if (!extent)
 			break;
+		urgent = extent->asked.demand;
 		extent->asked.buffer = extent->buffer;
 		batch[n++] = &extent->asked;
 		region->out++;
