@@ -205,4 +205,136 @@ TEST_F(peer, destroy_while_it_reads)
 	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
 }
 
+/* --- from a peer whose own pages come when the test wants them to */
+
+FIXTURE(late_peer)
+{
+	struct lab lab;
+	struct scripted source;
+	struct uffdmr *far;
+	struct ibv_mr *mr;
+	struct rc_pair pair;
+	struct counted {
+		struct uffdmr_source source, *real;
+		_Atomic size_t urgent;
+	} counted;
+	struct uffdmr *region;
+};
+
+static void count_and_fetch(struct uffdmr_source *source,
+			    struct uffdmr_extent *const *extents, size_t n)
+{
+	struct counted *counted = (struct counted *)source;
+	size_t i, urgent = 0;
+
+	for (i = 0; i < n; i++)
+		urgent += extents[i]->demand;
+	counted->real->fetch(counted->real, extents, n);
+	counted->urgent += urgent;
+}
+
+static int open_real(struct uffdmr_source *source, void *buffers, size_t length)
+{
+	struct counted *counted = (struct counted *)source;
+
+	return counted->real->open(counted->real, buffers, length);
+}
+
+static void cancel_real(struct uffdmr_source *source)
+{
+	struct counted *counted = (struct counted *)source;
+
+	counted->real->cancel(counted->real);
+}
+
+static void close_real(struct uffdmr_source *source)
+{
+	struct counted *counted = (struct counted *)source;
+
+	counted->real->close(counted->real);
+}
+
+FIXTURE_SETUP(late_peer)
+{
+	struct rc_params params = rc_params_default;
+	struct lab *lab = &self->lab;
+	struct uffdmr_attr attr = { .extent = 4096 };
+
+	DO(lab, lab_open(lab));
+	self->source = SCRIPTED;
+	self->source.keep = true;
+	attr.length = PAGES * lab->page_size;
+	attr.source = &self->source.source;
+	self->far = uffdmr_create(&attr);
+	ASSERT_NE(NULL, self->far) TH_LOG("%s", uffdmr_error());
+	self->mr = uffdmr_reg_mr(self->far, lab->pd, ACCESS_ALL);
+	ASSERT_NE(NULL, self->mr) TH_LOG("%s", uffdmr_error());
+	params.queue = 4;
+	DO(lab, rc_pair_open(&self->pair, &lab->dev, lab->pd, &params,
+			     &lab->failure));
+	self->counted.real = uffdmr_rdma_read(&(struct uffdmr_peer){
+		.pd = lab->pd,
+		.qp = self->pair.end[0].qp,
+		.channel = self->pair.end[0].send.channel,
+		.addr = (uintptr_t)uffdmr_addr(self->far),
+		.rkey = self->mr->rkey,
+	});
+	ASSERT_NE(NULL, self->counted.real) TH_LOG("%s", uffdmr_error());
+	self->counted.source = (struct uffdmr_source){
+		count_and_fetch, open_real, cancel_real, close_real
+	};
+	attr.source = &self->counted.source;
+	self->region = uffdmr_create(&attr);
+	ASSERT_NE(NULL, self->region) TH_LOG("%s", uffdmr_error());
+}
+
+FIXTURE_TEARDOWN(late_peer)
+{
+	uffdmr_destroy(self->region);
+	rc_pair_close(&self->pair);
+	if (self->mr)
+		EXPECT_EQ(0, ibv_dereg_mr(self->mr));
+	uffdmr_destroy(self->far);
+	lab_close(&self->lab);
+}
+
+static void *touch(void *arg)
+{
+	return (void *)(uintptr_t)*(volatile char *)arg;
+}
+
+TEST_F(late_peer, who_waits_goes_first)
+{
+	size_t wanted = 200 * self->lab.page_size;
+	struct uffdmr_extent *extent;
+	struct uffdmr_stats stats;
+	struct ibv_qp_init_attr init;
+	struct ibv_qp_attr attr;
+	pthread_t thread;
+
+	/* It takes more than it was made for, and fewer than the background wants. */
+	ASSERT_EQ(0, ibv_query_qp(self->pair.end[0].qp, &attr, IBV_QP_CAP, &init));
+	ASSERT_GT(12, attr.cap.max_send_wr);
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	extent = scripted_take(&self->source);
+	pthread_create(&thread, NULL, touch,
+		       (char *)uffdmr_addr(self->region) + wanted);
+	while (!self->counted.urgent)
+		usleep(1000);
+	/* READs are answered in order: those posted, and then that of the page. */
+	while (extent->offset != wanted) {
+		scripted_answer(extent);
+		extent = scripted_take(&self->source);
+	}
+	uffdmr_get_stats(self->region, &stats);
+	EXPECT_GE(attr.cap.max_send_wr * self->lab.page_size,
+		  stats.background_bytes);
+	scripted_answer(extent);
+	scripted_release(&self->source);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_EQ(0, uffdmr_wait(self->region, 20000));
+	ASSERT_TRUE(right(uffdmr_addr(self->region), 0,
+			  uffdmr_length(self->region)));
+}
+
 TEST_HARNESS_MAIN

@@ -42,6 +42,20 @@ static inline void scripted_answer(struct uffdmr_extent *extent)
 	uffdmr_supply(extent, extent->buffer);
 }
 
+static inline bool scripted_keep(struct scripted *s, struct uffdmr_extent *extent)
+{
+	bool keep;
+
+	pthread_mutex_lock(&s->lock);
+	keep = s->keep;
+	if (keep) {
+		s->kept[s->n++] = extent;
+		pthread_cond_signal(&s->came);
+	}
+	pthread_mutex_unlock(&s->lock);
+	return keep;
+}
+
 static inline void scripted_fetch(struct uffdmr_source *source,
 				  struct uffdmr_extent *const *extents, size_t n)
 {
@@ -61,12 +75,7 @@ static inline void scripted_fetch(struct uffdmr_source *source,
 		} else if (s->fail > 0) {
 			s->fail--;
 			uffdmr_fail(extent, ENOENT);
-		} else if (s->keep) {
-			pthread_mutex_lock(&s->lock);
-			s->kept[s->n++] = extent;
-			pthread_cond_signal(&s->came);
-			pthread_mutex_unlock(&s->lock);
-		} else {
+		} else if (!scripted_keep(s, extent)) {
 			scripted_answer(extent);
 		}
 	}
@@ -118,6 +127,16 @@ static inline struct uffdmr_extent *scripted_take(struct scripted *s)
 	extent = s->n ? s->kept[--s->n] : NULL;
 	pthread_mutex_unlock(&s->lock);
 	return extent;
+}
+
+/* All that were kept, and from now on each at once. */
+static inline void scripted_release(struct scripted *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->keep = false;
+	while (s->n)
+		scripted_answer(s->kept[--s->n]);
+	pthread_mutex_unlock(&s->lock);
 }
 
 static inline void scripted_over(struct scripted *s)

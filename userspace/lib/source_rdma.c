@@ -23,10 +23,28 @@ struct rdma {
 
 	pthread_mutex_t lock;	/* of all that follows */
 	uint32_t posted;
-	struct uffdmr_extent **waiting;	/* for room; a ring of @size */
-	size_t size, head, tail;
+	struct ring {		/* of @size; these wait for room: */
+		struct uffdmr_extent **extents;
+		size_t head, tail;
+	} urgent, other;
+	size_t size;
 	bool cancelled;
 };
+
+/* The next to post, or NULL. @lock is held. */
+static struct uffdmr_extent *next(struct rdma *rdma)
+{
+	struct ring *ring = &rdma->urgent;
+	struct uffdmr_extent *extent;
+
+	if (ring->head == ring->tail)
+		ring = &rdma->other;
+	if (ring->head == ring->tail)
+		return NULL;
+	extent = ring->extents[ring->head];
+	ring->head = (ring->head + 1) % rdma->size;
+	return extent;
+}
 
 /* Returns 0 or an errno. @lock is held. */
 static int post(struct rdma *rdma, struct uffdmr_extent *extent)
@@ -64,10 +82,10 @@ static struct uffdmr_extent *advance(struct rdma *rdma, int *err)
 	struct uffdmr_extent *extent, *failed = NULL;
 
 	pthread_mutex_lock(&rdma->lock);
-	while (!failed && rdma->head != rdma->tail &&
-	       (rdma->posted < rdma->room || rdma->cancelled)) {
-		extent = rdma->waiting[rdma->head];
-		rdma->head = (rdma->head + 1) % rdma->size;
+	while (!failed && (rdma->posted < rdma->room || rdma->cancelled)) {
+		extent = next(rdma);
+		if (!extent)
+			break;
 		*err = rdma->cancelled ? ECANCELED : post(rdma, extent);
 		if (*err)
 			failed = extent;
@@ -93,8 +111,11 @@ static void fetch(struct uffdmr_source *source,
 
 	pthread_mutex_lock(&rdma->lock);
 	for (i = 0; i < n; i++) {
-		rdma->waiting[rdma->tail] = extents[i];
-		rdma->tail = (rdma->tail + 1) % rdma->size;
+		struct ring *ring = extents[i]->demand ? &rdma->urgent :
+							 &rdma->other;
+
+		ring->extents[ring->tail] = extents[i];
+		ring->tail = (ring->tail + 1) % rdma->size;
 	}
 	pthread_mutex_unlock(&rdma->lock);
 	advance_all(rdma);
@@ -157,8 +178,9 @@ static int begin(struct uffdmr_source *source, void *buffers, size_t length)
 
 	/* As many as there may be: an extent has a page at least. */
 	rdma->size = length / sysconf(_SC_PAGESIZE) + 1;
-	rdma->waiting = calloc(rdma->size, sizeof(*rdma->waiting));
-	if (!rdma->waiting)
+	rdma->urgent.extents = calloc(rdma->size, sizeof(*rdma->urgent.extents));
+	rdma->other.extents = calloc(rdma->size, sizeof(*rdma->other.extents));
+	if (!rdma->urgent.extents || !rdma->other.extents)
 		return err;
 	rdma->stop = eventfd(0, EFD_CLOEXEC);
 	if (rdma->stop < 0)
@@ -196,7 +218,8 @@ static void end(struct uffdmr_source *source)
 	}
 	if (rdma->stop >= 0)
 		close(rdma->stop);
-	free(rdma->waiting);
+	free(rdma->urgent.extents);
+	free(rdma->other.extents);
 	pthread_mutex_destroy(&rdma->lock);
 	free(rdma);
 }
