@@ -785,6 +785,100 @@ TEST_F(region, zero_after_retries)
 	ASSERT_TRUE(right(self->addr + PAGE, PAGE, PAGE));
 }
 
+static void touch_each(pthread_t *threads, char *addr, int first, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+		pthread_create(&threads[i], NULL, touch,
+			       addr + (first + i) * PAGE);
+}
+
+/* All that may be asked for fail, and wait long until they are asked for again. */
+TEST_F(region, comes_though_others_fail)
+{
+	char *mine = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_t threads[4];
+	int i;
+
+	CREATE(.addr = mine, .depth = 4, .extent = PAGE, .retries = ~0U,
+	       .retry_ms = 3600000);
+	self->source.bad_from = 60 * PAGE;
+	touch_each(threads, mine, 60, 4);
+	while (STATS().failures < 4)
+		usleep(1000);
+	ASSERT_TRUE(right(mine, 0, PAGE));
+	/* Now they come, and the source was not asked for them all the time. */
+	ASSERT_GT(20, STATS().failures);
+	self->source.bad_from = SIZE_MAX;
+	ASSERT_TRUE(right(mine + PAGE, PAGE, 4 * PAGE));
+	uffdmr_destroy(self->region);
+	self->region = NULL;
+	for (i = 0; i < 4; i++)
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+}
+
+/* More of them fail than may be asked for: each is asked for again and again. */
+TEST_F(region, those_that_fail_take_turns)
+{
+	pthread_t threads[2];
+
+	CREATE(.depth = 1, .extent = PAGE, .retries = ~0U, .retry_ms = 1);
+	self->source.bad_from = 60 * PAGE;
+	touch_each(&threads[0], self->addr, 61, 1);
+	while (STATS().messages < 1)
+		usleep(1000);
+	touch_each(&threads[1], self->addr, 60, 1);
+	while (STATS().messages < 2)
+		usleep(1000);
+	self->source.bad_from = 61 * PAGE;
+	ASSERT_EQ(0, pthread_join(threads[1], NULL));
+	touch_each(&threads[1], self->addr, 62, 1);
+	while (STATS().messages < 3)
+		usleep(1000);
+	self->source.bad_from = 62 * PAGE;
+	ASSERT_EQ(0, pthread_join(threads[0], NULL));
+	self->source.bad_from = SIZE_MAX;
+	ASSERT_EQ(0, pthread_join(threads[1], NULL));
+	ASSERT_EQ(3 * PAGE, STATS().demand_bytes);
+}
+
+/* However often its turn is another's, it is retried so often, and no more. */
+TEST_F(region, counts_retries_of_a_page)
+{
+	pthread_t threads[4];
+	int i;
+
+	CREATE(.depth = 1, .extent = PAGE, .retries = 5, .retry_ms = 1,
+	       .policy = UFFDMR_ZERO);
+	self->source.bad_from = 60 * PAGE;
+	touch_each(threads, self->addr, 60, 4);
+	for (i = 0; i < 4; i++)
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+	ASSERT_EQ(4 * 6, STATS().failures);
+	ASSERT_EQ(4 * 5, STATS().retries);
+	ASSERT_EQ(4 * PAGE, STATS().zeroed_bytes);
+}
+
+/* Somebody has begun to wait for it since it was asked for the first time. */
+TEST_F(region, is_urgent_when_retried)
+{
+	pthread_t thread;
+
+	CREATE(.extent = PAGE, .length = PAGE, .retries = ~0U, .retry_ms = 1);
+	self->source.bad_from = 0;
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	while (!STATS().failures)
+		usleep(1000);
+	ASSERT_EQ(0, self->source.urgent);
+	touch_each(&thread, self->addr, 0, 1);
+	while (!self->source.urgent)
+		usleep(1000);
+	self->source.bad_from = SIZE_MAX;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+}
+
 TEST_F_SIGNAL(region, poison_is_sigbus, SIGBUS)
 {
 	CREATE(.retries = 2, .retry_ms = 1);

@@ -163,6 +163,7 @@ static void page_done(struct uffdmr *region, size_t page,
 		}
 	}
 	region->since[page] = 0;
+	region->failed[page] = 0;
 }
 
 /* The first pages of the extent are in place, or poisoned: they are not its any more. */
@@ -192,6 +193,16 @@ static void settle(struct extent *extent, size_t n, enum outcome outcome,
 	pages_wake(region, first, n);
 }
 
+void extent_free(struct extent *extent)
+{
+	struct uffdmr *region = extent->region;
+
+	if (!extent->asked.demand)
+		region->background--;
+	extent->next = region->free;
+	region->free = extent;
+}
+
 /* The extent is not with the source any more. */
 static void extent_back(struct extent *extent, bool again)
 {
@@ -205,10 +216,7 @@ static void extent_back(struct extent *extent, bool again)
 		region->delayed = extent;
 		region->stats->retries++;
 	} else {
-		if (!extent->asked.demand)
-			region->background--;
-		extent->next = region->free;
-		region->free = extent;
+		extent_free(extent);
 	}
 	/* Before the unlock: the region may go when nothing is out any more. */
 	region_kick(region);
@@ -309,17 +317,21 @@ static void fail_extent(struct extent *extent, int error)
 {
 	struct uffdmr *region = extent->region;
 	unsigned int retries = region->attr.retries;
+	size_t page = extent->asked.offset / region->attr.page_size;
+	size_t end = page + extent->asked.length / region->attr.page_size;
 	bool stop, again;
 
 	pthread_mutex_lock(&region->lock);
 	region->stats->failures++;
 	region->stats->error = error;
 	stop = region->stop;
-	again = !stop && (retries == ~0U || extent->failed < retries);
+	/* They have failed equally often, take_run(). */
+	again = !stop && (retries == ~0U || region->failed[page] < retries);
+	while (page < end)
+		region->failed[page++]++;
 	if (stop)
 		forget(extent);
 	pthread_mutex_unlock(&region->lock);
-	extent->failed++;
 	if (!again && !stop)
 		again = finish(extent, NULL, region->attr.policy == UFFDMR_ZERO ?
 			       ZEROED : GIVEN_UP);

@@ -246,11 +246,12 @@ static int allocate(struct uffdmr *region)
 	region->extent_pages = attr->extent / attr->page_size;
 	region->state = calloc(region->pages, sizeof(*region->state));
 	region->since = calloc(region->pages, sizeof(*region->since));
+	region->failed = calloc(region->pages, sizeof(*region->failed));
 	region->queue = calloc(region->pages + 1, sizeof(*region->queue));
 	region->in_queue = calloc(region->pages, sizeof(*region->in_queue));
 	region->extents = calloc(attr->depth, sizeof(*region->extents));
-	if (!region->state || !region->since || !region->queue ||
-	    !region->in_queue || !region->extents)
+	if (!region->state || !region->since || !region->failed ||
+	    !region->queue || !region->in_queue || !region->extents)
 		return uffdmr_set_error(ENOMEM, "cannot make a region");
 	region->buffers = mmap(NULL, attr->depth * attr->extent,
 			       PROT_READ | PROT_WRITE,
@@ -373,6 +374,7 @@ static void unmake(struct uffdmr *region)
 	free(region->extents);
 	free(region->in_queue);
 	free(region->queue);
+	free(region->failed);
 	free(region->since);
 	free(region->state);
 	pthread_cond_destroy(&region->changed);

@@ -17,6 +17,8 @@
  *	PRESENT -> ABSENT	pages_discard(), which throws it away
  *	POISONED -> ABSENT	the same
  *	ASKED -> ABSENT		forget(): the source failed, and the region ends
+ *	ASKED -> QUEUED		hand_back(): it failed, and others have their turn;
+ *	ASKED -> ABSENT		the same, if nobody waits for it
  *
  * An extent is free, or with the source (fetch() until uffdmr_supply() or
  * uffdmr_fail()), or waits to be asked for again (@delayed).
@@ -49,7 +51,6 @@ struct extent {
 	struct uffdmr *region;
 	struct extent *next;		/* of those that are free, or delayed */
 	char *buffer;
-	unsigned int failed;		/* so many times */
 	uint64_t retry_at;
 };
 
@@ -75,6 +76,7 @@ struct uffdmr {
 	pthread_cond_t changed;		/* @present, @poisoned */
 	uint8_t *state;
 	uint64_t *since;		/* when somebody began to wait, or 0 */
+	unsigned int *failed;		/* so often, since it was settled */
 	size_t *queue, head, tail;	/* pages, some of which were taken since */
 	bool *in_queue;			/* each is there once */
 	struct extent *free, *delayed;
@@ -127,6 +129,9 @@ uint64_t page_map(struct uffdmr *region, size_t page);
 
 /* Have them missing again; returns 0 or an errno. @lock is held. */
 int pages_discard(struct uffdmr *region, size_t first, size_t n);
+
+/* It is nobody's. @lock is held. */
+void extent_free(struct extent *extent);
 
 /* Wake who waits for them. */
 void pages_wake(struct uffdmr *region, size_t first, size_t n);

@@ -13,6 +13,17 @@
 /* Extents that nobody waits for, of all that may be asked for: one in as many. */
 #define BACKGROUND_SHARE	4
 
+/* It was ABSENT, and somebody waits for it. @lock is held. */
+static void enqueue(struct uffdmr *region, size_t page)
+{
+	region->state[page] = QUEUED;
+	if (region->in_queue[page])
+		return;
+	region->in_queue[page] = true;
+	region->queue[region->tail] = page;
+	region->tail = (region->tail + 1) % (region->pages + 1);
+}
+
 /* @lock is held. */
 static void note_fault(struct uffdmr *region, size_t page, uint64_t now)
 {
@@ -29,14 +40,8 @@ static void note_fault(struct uffdmr *region, size_t page, uint64_t now)
 	}
 	if (!region->since[page])
 		region->since[page] = now;
-	if (*state != ABSENT)
-		return;
-	*state = QUEUED;
-	if (region->in_queue[page])
-		return;
-	region->in_queue[page] = true;
-	region->queue[region->tail] = page;
-	region->tail = (region->tail + 1) % (region->pages + 1);
+	if (*state == ABSENT)
+		enqueue(region, page);
 }
 
 /* Returns whether there may be more messages. */
@@ -83,43 +88,100 @@ static struct extent *extent_take(struct uffdmr *region, size_t first, size_t n,
 	extent->asked.offset = first * region->attr.page_size;
 	extent->asked.length = n * region->attr.page_size;
 	extent->asked.demand = demand;
-	extent->failed = 0;
 	if (!demand)
 		region->background++;
 	return extent;
 }
 
+/* Its pages have to wait for another turn. */
+static void hand_back(struct uffdmr *region, struct extent *extent)
+{
+	size_t page = extent->asked.offset / region->attr.page_size;
+	size_t end = page + extent->asked.length / region->attr.page_size;
+
+	for (; page < end; page++) {
+		region->state[page] = ABSENT;
+		if (region->since[page])
+			enqueue(region, page);
+		else if (page < region->cursor)
+			region->cursor = page;
+	}
+	extent_free(extent);
+}
+
+/* Somebody may have begun to wait for it since it was asked for. */
+static void note_demand(struct uffdmr *region, struct extent *extent)
+{
+	size_t page = extent->asked.offset / region->attr.page_size;
+	size_t end = page + extent->asked.length / region->attr.page_size;
+
+	while (page < end && !extent->asked.demand) {
+		extent->asked.demand = region->since[page++];
+		region->background -= extent->asked.demand;
+	}
+}
+
+/* One that is due. But if others wait already it is their turn. */
 static struct extent *take_delayed(struct uffdmr *region, uint64_t now)
 {
-	struct extent **link, *extent;
+	struct extent **link = &region->delayed, *extent;
 
-	for (link = &region->delayed; *link; link = &(*link)->next) {
-		extent = *link;
-		if (extent->retry_at > now)
+	while ((extent = *link)) {
+		if (extent->retry_at > now) {
+			link = &extent->next;
 			continue;
+		}
 		*link = extent->next;
-		return extent;
+		if (region->head == region->tail) {
+			note_demand(region, extent);
+			return extent;
+		}
+		hand_back(region, extent);
 	}
 	return NULL;
 }
 
-/* A run of pages of which each is in that state. They are ASKED after it. */
+/* Have the delayed extent that is due last give way. Returns whether there is one. */
+static bool make_room(struct uffdmr *region)
+{
+	struct extent **link, **last = &region->delayed, *extent;
+
+	for (link = last; *link; link = &(*link)->next)
+		if ((*link)->retry_at > (*last)->retry_at)
+			last = link;
+	extent = *last;
+	if (!extent)
+		return false;
+	*last = extent->next;
+	hand_back(region, extent);
+	return true;
+}
+
+/*
+ * A run of pages of which each is in that state and has failed equally often. They
+ * are ASKED after it.
+ */
 static size_t take_run(struct uffdmr *region, size_t first, enum page_state state)
 {
 	size_t n = 0;
 
 	while (n < region->extent_pages && first + n < region->pages &&
-	       region->state[first + n] == state)
+	       region->state[first + n] == state &&
+	       region->failed[first + n] == region->failed[first])
 		region->state[first + n++] = ASKED;
 	return n;
 }
 
 static struct extent *take_demand(struct uffdmr *region)
 {
-	while (region->free && region->head != region->tail) {
+	while (region->head != region->tail) {
 		size_t page = region->queue[region->head];
 		size_t n;
 
+		/* What has failed waits its time, or all would go round and round. */
+		if (region->state[page] == QUEUED && !region->free &&
+		    (region->failed[page] || !make_room(region)))
+			return NULL;
 		region->head = (region->head + 1) % (region->pages + 1);
 		region->in_queue[page] = false;
 		n = take_run(region, page, QUEUED);
@@ -207,8 +269,7 @@ static void drop_delayed(struct uffdmr *region)
 
 	while ((extent = region->delayed)) {
 		region->delayed = extent->next;
-		extent->next = region->free;
-		region->free = extent;
+		extent_free(extent);
 	}
 }
 
