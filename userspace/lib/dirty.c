@@ -12,6 +12,33 @@
 
 #define RUNS	64	/* looked for at a time */
 
+/*
+ * Have pages of shared hugetlb memory mapped again: the scan says nothing of one that
+ * is not, and if it was written it has no marker that says the opposite.
+ */
+static void map_again(struct uffdmr *region)
+{
+	size_t page, size = region->attr.page_size;
+	enum page_state state;
+
+	for (page = 0; page < region->pages; page++) {
+		struct uffdio_continue arg = {
+			.range = {
+				.start = (uintptr_t)region->addr + page * size,
+				.len = size,
+			},
+		};
+
+		pthread_mutex_lock(&region->lock);
+		state = region->state[page];
+		pthread_mutex_unlock(&region->lock);
+		/* It fails if the page is not in the file any more. */
+		if (state == PRESENT && !(page_map(region, page) &
+					  (PAGEMAP_PRESENT | PAGEMAP_PROTECTED)))
+			ioctl(region->uffd, UFFDIO_CONTINUE, &arg);
+	}
+}
+
 /* They were written, after all. */
 static void unprotect(struct uffdmr *region, const struct page_region *run)
 {
@@ -78,6 +105,8 @@ int uffdmr_dirty(struct uffdmr *region,
 	if (!region->attr.track_dirty)
 		return uffdmr_set_error(EINVAL,
 					"the region does not track what is dirty");
+	if (region->shared && is_huge(region))
+		map_again(region);
 	while (!result && scan.start < scan.end) {
 		n = ioctl(region->pagemap, PAGEMAP_SCAN, &scan);
 		if (n < 0)

@@ -236,7 +236,7 @@ static bool exists(struct uffdmr *region, size_t page)
 			(region->attr.track_dirty ? UFFDIO_CONTINUE_MODE_WP : 0),
 	};
 
-	return region->attr.page_size == (size_t)sysconf(_SC_PAGESIZE) ||
+	return !is_huge(region) ||
 	       page_map(region, page) & PAGEMAP_PRESENT ||
 	       !ioctl(region->uffd, UFFDIO_CONTINUE, &arg) || errno == EEXIST;
 }

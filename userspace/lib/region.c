@@ -37,11 +37,6 @@ void region_kick(struct uffdmr *region)
 
 /* --- the memory */
 
-static bool is_huge(const struct uffdmr *region)
-{
-	return region->attr.page_size > (size_t)sysconf(_SC_PAGESIZE);
-}
-
 /* The size of the pages that are mapped at @addr, or 0; and whether it is shared. */
 static size_t page_size_at(const void *addr, bool *shared)
 {

@@ -94,6 +94,11 @@ struct uffdmr {
 	struct uffdmr_stats *stats;	/* of @published */
 };
 
+static inline bool is_huge(const struct uffdmr *region)
+{
+	return region->attr.page_size > (size_t)sysconf(_SC_PAGESIZE);
+}
+
 static inline uint64_t now_ns(void)
 {
 	struct timespec now;
@@ -123,8 +128,9 @@ void *region_serve(void *arg);
 /* --- pages.c */
 
 /* Its entry in /proc/self/pagemap. Swapped also is what only has a marker. */
-#define PAGEMAP_PRESENT	0x8000000000000000ULL
-#define PAGEMAP_SWAPPED	0x4000000000000000ULL
+#define PAGEMAP_PRESENT		0x8000000000000000ULL
+#define PAGEMAP_SWAPPED		0x4000000000000000ULL
+#define PAGEMAP_PROTECTED	0x0200000000000000ULL	/* by userfaultfd */
 uint64_t page_map(struct uffdmr *region, size_t page);
 
 /* Have them missing again; returns 0 or an errno. @lock is held. */
