@@ -95,7 +95,8 @@ struct uffdmr_source *uffdmr_file(const char *path, off_t offset,
  * Memory of a peer, by RDMA READ from @addr on. @qp is connected, its send queue
  * takes max_send_wr requests, and its send CQ has a completion channel and no
  * other user; @pd is that of @qp. They stay the caller's, and must outlive the
- * region.
+ * region. What is being read when the region is destroyed is flushed: @qp is in the
+ * error state then.
  */
 struct uffdmr_peer {
 	struct ibv_pd *pd;

@@ -337,4 +337,14 @@ TEST_F(late_peer, who_waits_goes_first)
 			  uffdmr_length(self->region)));
 }
 
+/* The peer never answers. */
+TEST_F(late_peer, destroy_while_it_reads)
+{
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	while (!self->source.asked)
+		usleep(1000);
+	ASSERT_EQ(uffdmr_length(self->region), uffdmr_destroy(self->region));
+	self->region = NULL;
+}
+
 TEST_HARNESS_MAIN

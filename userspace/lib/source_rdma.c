@@ -197,12 +197,16 @@ static int begin(struct uffdmr_source *source, void *buffers, size_t length)
 	return err;
 }
 
+/* A peer that is alive may leave a READ without an answer for ever. */
 static void cancel(struct uffdmr_source *source)
 {
 	struct rdma *rdma = (struct rdma *)source;
+	struct ibv_qp_attr flush = { .qp_state = IBV_QPS_ERR };
 
 	pthread_mutex_lock(&rdma->lock);
 	rdma->cancelled = true;
+	if (rdma->posted)
+		ibv_modify_qp(rdma->peer.qp, &flush, IBV_QP_STATE);
 	pthread_mutex_unlock(&rdma->lock);
 	advance_all(rdma);
 }
