@@ -337,6 +337,34 @@ TEST_F(kind, ends_though_the_source_fails)
 	ASSERT_TRUE(right(uffdmr_addr(self->region), 0, length));
 }
 
+/* One call of the kernel an extent, as for what a source supplies. */
+TEST_F(kind, may_be_zero)
+{
+	size_t length = variant->pages * variant->page_size, i;
+	struct uffdmr_attr attr = {
+		.source = uffdmr_zero(),
+		.length = length,
+		.page_size = variant->page_size,
+		.extent = variant->page_size == PAGE ? 16 * PAGE : length,
+		.backing = variant->backing,
+		.track_dirty = variant->track_dirty,
+	};
+	struct uffdmr_stats stats;
+	const char *addr;
+
+	/* There are not enough pages for both. */
+	uffdmr_destroy(self->region);
+	self->region = uffdmr_create(&attr);
+	ASSERT_NE(NULL, self->region) TH_LOG("%s", uffdmr_error());
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	ASSERT_EQ(0, uffdmr_wait(self->region, 20000));
+	uffdmr_get_stats(self->region, &stats);
+	ASSERT_EQ(length / attr.extent, stats.copies);
+	addr = uffdmr_addr(self->region);
+	for (i = 0; i < length; i += PAGE / 2)
+		ASSERT_EQ(0, addr[i]);
+}
+
 static void *fail_all(void *arg)
 {
 	struct uffdmr_extent *extent;

@@ -98,14 +98,12 @@ static int put(struct uffdmr *region, size_t first, size_t n, const char *data,
 	int64_t came;
 	int err;
 
-	if (!data && !region->zeros) {
+	if (!data && region->zeros == MAP_FAILED) {
 		err = ioctl(region->uffd, UFFDIO_ZEROPAGE, &zero) ? errno : 0;
 		came = zero.zeropage;
 	} else {
-		if (!data) {
+		if (!data)
 			copy.src = (uintptr_t)region->zeros;
-			copy.len = page_size;
-		}
 		err = ioctl(region->uffd, UFFDIO_COPY, &copy) ? errno : 0;
 		came = copy.copy;
 	}

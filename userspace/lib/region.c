@@ -256,10 +256,11 @@ static int allocate(struct uffdmr *region)
 		return uffdmr_set_error(errno, "cannot map buffers");
 	/* UFFDIO_ZEROPAGE knows neither hugetlb nor the protection. */
 	if (is_huge(region) || attr->track_dirty) {
-		region->zeros = aligned_alloc(attr->page_size, attr->page_size);
-		if (!region->zeros)
-			return uffdmr_set_error(ENOMEM, "cannot make a region");
-		memset(region->zeros, 0, attr->page_size);
+		region->zeros = mmap(NULL, attr->extent, PROT_READ,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+				     -1, 0);
+		if (region->zeros == MAP_FAILED)
+			return uffdmr_set_error(errno, "cannot map buffers");
 	}
 	for (i = 0; i < attr->depth; i++) {
 		struct extent *extent = &region->extents[i];
@@ -359,13 +360,14 @@ static void unmake(struct uffdmr *region)
 	}
 	if (region->buffers != MAP_FAILED)
 		munmap(region->buffers, region->attr.depth * region->attr.extent);
+	if (region->zeros != MAP_FAILED)
+		munmap(region->zeros, region->attr.extent);
 	if (region->kick >= 0)
 		close(region->kick);
 	if (region->pagemap >= 0)
 		close(region->pagemap);
 	if (region->published)
 		published_end(region->published, region->published_fd);
-	free(region->zeros);
 	free(region->extents);
 	free(region->in_queue);
 	free(region->queue);
@@ -394,6 +396,7 @@ struct uffdmr *uffdmr_create(const struct uffdmr_attr *attr)
 	region->kick = -1;
 	region->pagemap = -1;
 	region->buffers = MAP_FAILED;
+	region->zeros = MAP_FAILED;
 	pthread_mutex_init(&region->lock, NULL);
 	pthread_condattr_init(&clock);
 	pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);

@@ -67,7 +67,8 @@ struct uffdmr {
 	int uffd, kick, pagemap;
 	struct published_file *published;
 	int published_fd;
-	char *buffers, *zeros;
+	char *buffers;
+	char *zeros;			/* an extent of them, if there is need */
 	size_t extent_pages;
 	struct extent *extents;
 	pthread_t thread;
