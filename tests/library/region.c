@@ -557,6 +557,45 @@ static bool no_memory(const void *addr)
 	       errno == ENOMEM;
 }
 
+/* Does a child have the page? Returns its status: 0, 1, or another if that failed. */
+static int in_child(const void *addr)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(!no_memory(addr));
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ?
+	       WEXITSTATUS(status) : -1;
+}
+
+TEST_F(region, is_one_region_s_only)
+{
+	char *mine = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CREATE(.addr = mine);
+	REFUSED(EBUSY, "refuses memory of this kind", .length = LENGTH,
+		.addr = mine);
+	ASSERT_EQ(0, in_child(mine));
+	ASSERT_TRUE(right(mine, 0, LENGTH));
+	ASSERT_EQ(0, uffdmr_destroy(self->region));
+	self->region = NULL;
+	ASSERT_EQ(1, in_child(mine));
+}
+
+TEST_F(region, is_the_child_s_no_more_than_before)
+{
+	char *mine = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_EQ(0, madvise(mine, LENGTH, MADV_DONTFORK));
+	CREATE(.addr = mine);
+	uffdmr_destroy(self->region);
+	self->region = NULL;
+	ASSERT_EQ(0, in_child(mine));
+}
+
 static int refused(int result)
 {
 	return result == -1 && errno == EINVAL;

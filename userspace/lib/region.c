@@ -37,24 +37,30 @@ void region_kick(struct uffdmr *region)
 
 /* --- the memory */
 
-/* The size of the pages that are mapped at @addr, or 0; and whether it is shared. */
-static size_t page_size_at(const void *addr, bool *shared)
+/*
+ * The size of the pages that are mapped at @addr, or 0; whether it is shared, and
+ * whether a child will have it.
+ */
+static size_t page_size_at(const void *addr, bool *shared, bool *dofork)
 {
 	FILE *file = fopen("/proc/self/smaps", "re");
 	unsigned long start, end, kib, found = 0;
 	bool here = false;
 	char line[512], share;
 
-	while (file && !found && fgets(line, sizeof(line), file)) {
+	while (file && fgets(line, sizeof(line), file)) {
 		if (sscanf(line, "%lx-%lx %*c%*c%*c%c", &start, &end,
 			   &share) == 3) {
+			if (here)
+				break;
 			here = (uintptr_t)addr >= start &&
 			       (uintptr_t)addr < end;
 			*shared = share == 's';
-			continue;
-		}
-		if (here && sscanf(line, "KernelPageSize: %lu", &kib) == 1)
+		} else if (here && sscanf(line, "KernelPageSize: %lu", &kib) == 1) {
 			found = kib << 10;
+		} else if (here && !strncmp(line, "VmFlags:", 8)) {
+			*dofork = !strstr(line, " dc ");
+		}
 	}
 	if (file)
 		fclose(file);
@@ -131,6 +137,7 @@ static int register_uffd(struct uffdmr *region, uint64_t mode)
 	if (ioctl(region->uffd, UFFDIO_REGISTER, &arg))
 		return uffdmr_set_error(errno,
 					"userfaultfd refuses memory of this kind");
+	region->registered = true;
 	return 0;
 }
 
@@ -190,7 +197,8 @@ static int check(struct uffdmr *region)
 	if (!attr->source)
 		return uffdmr_set_error(EINVAL, "there is no source");
 	if (attr->addr) {
-		there = page_size_at(attr->addr, &region->shared);
+		there = page_size_at(attr->addr, &region->shared,
+				     &region->dofork);
 		if (!there)
 			return uffdmr_set_error(EINVAL,
 						"there is no memory at %p",
@@ -305,15 +313,14 @@ static int set_up(struct uffdmr *region)
 		return -1;
 	if (allocate(region))
 		return -1;
-	/* A child would have neither the pages nor who serves them. */
-	if (madvise(region->addr, attr->length, MADV_DONTFORK))
-		return uffdmr_set_error(errno, "there is no memory at %p",
-					region->addr);
-	region->dontfork = attr->addr;
 	if (attr->addr && note_present(region))
 		return -1;
-	if (open_uffd(region) || register_uffd(region, mode) ||
-	    (attr->track_dirty && protect(region)))
+	if (open_uffd(region) || register_uffd(region, mode))
+		return -1;
+	/* A child would have neither the pages nor who serves them. */
+	if (madvise(region->addr, attr->length, MADV_DONTFORK))
+		return uffdmr_set_error(errno, "MADV_DONTFORK");
+	if (attr->track_dirty && protect(region))
 		return -1;
 	if (attr->source->open) {
 		err = attr->source->open(attr->source, region->buffers,
@@ -349,14 +356,16 @@ static void unmake(struct uffdmr *region)
 		source->close(source);
 	if (region->uffd >= 0) {
 		/* A child may have the descriptor, too. */
-		unregister_uffd(region);
+		if (region->registered)
+			unregister_uffd(region);
 		close(region->uffd);
 	}
 	if (region->mapped) {
 		munmap(region->addr, region->attr.length);
-	} else if (region->dontfork) {
+	} else if (region->registered) {
 		unpoison(region);
-		madvise(region->attr.addr, region->attr.length, MADV_DOFORK);
+		if (region->dofork)
+			madvise(region->addr, region->attr.length, MADV_DOFORK);
 	}
 	if (region->buffers != MAP_FAILED)
 		munmap(region->buffers, region->attr.depth * region->attr.extent);

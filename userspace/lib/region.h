@@ -62,7 +62,8 @@ struct uffdmr {
 	size_t pages;
 	uint64_t features;		/* of the userfaultfd */
 	bool mapped;			/* by us */
-	bool dontfork;			/* of the caller's memory, set by us */
+	bool registered;		/* with the userfaultfd */
+	bool dofork;			/* a child had the caller's memory before */
 	bool shared;			/* with others who map the same file */
 	int uffd, kick, pagemap;
 	struct published_file *published;
