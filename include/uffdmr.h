@@ -206,8 +206,10 @@ bool uffdmr_missing(struct uffdmr *region, size_t offset, size_t *start,
 /*
  * Throw whole pages away: they are missing again, and fetched anew when somebody
  * asks for them, or in the background after uffdmr_populate(). For pages that have
- * changed where they come from. Fails with EBUSY if one of them is on its way, and with EINVAL
- * after uffdmr_finish(); nothing is thrown away then.
+ * changed where they come from. Fails with EBUSY if one of them is on its way, and
+ * with EINVAL after uffdmr_finish(); nothing is thrown away then. Of another error,
+ * madvise(2)'s, some may have been thrown away: all of them count as missing, and one
+ * that is still there stays when it is fetched.
  */
 int uffdmr_discard(struct uffdmr *region, size_t offset, size_t length);
 

@@ -1111,4 +1111,78 @@ TEST_F(region, discards_nothing_that_is_on_its_way)
 	ASSERT_EQ(EBUSY, errno);
 }
 
+struct discarder {
+	struct uffdmr *region;
+	_Atomic pid_t tid;
+};
+
+static void *discard_page(void *arg)
+{
+	struct discarder *discarder = arg;
+
+	discarder->tid = gettid();
+	return (void *)(intptr_t)uffdmr_discard(discarder->region, 5 * PAGE, PAGE);
+}
+
+/* Does a thread of ours sleep where no signal reaches it? */
+static bool sleeps(pid_t tid)
+{
+	char path[64], state = 0;
+	FILE *stat;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	stat = fopen(path, "r");
+	if (stat) {
+		if (fscanf(stat, "%*d (%*[^)]) %c", &state) != 1)
+			state = 0;
+		fclose(stat);
+	}
+	return state == 'D';
+}
+
+struct file_writer {
+	int fd;
+	const char *from;
+};
+
+static void *write_page(void *arg)
+{
+	struct file_writer *writer = arg;
+
+	return (void *)pwrite(writer->fd, writer->from, PAGE, 10 * PAGE);
+}
+
+/* Who writes to the file has its lock, which throwing pages away takes, and waits. */
+TEST_F(region, discards_while_a_writer_waits)
+{
+	int memfd = memfd_create("region", 0);
+	struct discarder discarder = { 0 };
+	pthread_t discarding, writing;
+	struct file_writer writer;
+	char *mine;
+	void *result;
+
+	ASSERT_EQ(0, ftruncate(memfd, LENGTH));
+	mine = mmap(NULL, LENGTH, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+	ASSERT_NE(MAP_FAILED, mine);
+	CREATE(.addr = mine, .extent = PAGE);
+	ASSERT_TRUE(right(mine + 5 * PAGE, 5 * PAGE, PAGE));
+	self->source.keep = true;
+	writer = (struct file_writer){ memfd, mine + PAGE };
+	pthread_create(&writing, NULL, write_page, &writer);
+	while (self->source.asked < 2)
+		usleep(1000);
+	discarder.region = self->region;
+	pthread_create(&discarding, NULL, discard_page, &discarder);
+	while (!discarder.tid || !sleeps(discarder.tid))
+		usleep(1000);
+	scripted_release(&self->source);
+	ASSERT_EQ(0, pthread_join(writing, &result));
+	ASSERT_EQ(PAGE, (uintptr_t)result);
+	ASSERT_EQ(0, pthread_join(discarding, &result));
+	ASSERT_EQ(NULL, result);
+	ASSERT_TRUE(right(mine, 0, 10 * PAGE));
+	ASSERT_TRUE(right(mine + 10 * PAGE, PAGE, PAGE));
+}
+
 TEST_HARNESS_MAIN

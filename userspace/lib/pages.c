@@ -47,31 +47,60 @@ static int throw_away(const struct uffdmr *region, struct uffdio_range range)
 	return madvise(addr, range.len, MADV_DONTNEED) ? errno : 0;
 }
 
-int pages_discard(struct uffdmr *region, size_t first, size_t n)
+void page_absent(struct uffdmr *region, size_t page)
+{
+	region->state[page] = ABSENT;
+	if (!region->since[page]) {
+		/* The background has been there. */
+		if (page < region->cursor)
+			region->cursor = page;
+		return;
+	}
+	region->state[page] = QUEUED;
+	if (region->in_queue[page])
+		return;
+	region->in_queue[page] = true;
+	region->queue[region->tail] = page;
+	region->tail = (region->tail + 1) % (region->pages + 1);
+}
+
+/* Returns 0 or an errno. @lock is held. */
+static int take_all(struct uffdmr *region, size_t first, size_t n)
 {
 	struct uffdmr_stats *stats = region->stats;
-	struct uffdio_range range = range_of(region, first, n);
-	bool busy = false;
+	int err = region->finished ? EINVAL : 0;
 	size_t i;
-	int err;
 
-	for (i = first; i < first + n; i++)
-		busy |= region->state[i] == QUEUED || region->state[i] == ASKED;
-	/* A message about them comes after this: reading it takes the lock. */
-	err = busy ? EBUSY : throw_away(region, range);
-	if (err)
-		return err;
-	for (i = first; i < first + n; i++) {
+	for (i = first; i < first + n && !err; i++)
+		if (region->state[i] == QUEUED || region->state[i] == ASKED)
+			err = EBUSY;
+	for (i = first; i < first + n && !err; i++) {
 		if (region->state[i] == PRESENT)
 			stats->present -= region->attr.page_size;
 		if (region->state[i] == POISONED)
 			stats->poisoned -= region->attr.page_size;
-		region->state[i] = ABSENT;
+		region->state[i] = ASKED;
 	}
-	/* The background has been there. */
-	if (first < region->cursor)
-		region->cursor = first;
-	return 0;
+	return err;
+}
+
+int pages_discard(struct uffdmr *region, size_t first, size_t n)
+{
+	size_t page;
+	int err;
+
+	pthread_mutex_lock(&region->lock);
+	err = take_all(region, first, n);
+	pthread_mutex_unlock(&region->lock);
+	if (err)
+		return err;
+	/* Who has the file's lock, which this takes, may wait for a page of ours. */
+	err = throw_away(region, range_of(region, first, n));
+	pthread_mutex_lock(&region->lock);
+	for (page = first; page < first + n; page++)
+		page_absent(region, page);
+	pthread_mutex_unlock(&region->lock);
+	return err;
 }
 
 /*

@@ -556,13 +556,7 @@ int uffdmr_discard(struct uffdmr *region, size_t offset, size_t length)
 		return uffdmr_set_error(EINVAL,
 					"%zu bytes at %zu are no whole pages of the region",
 					length, offset);
-	pthread_mutex_lock(&region->lock);
-	if (region->finished)
-		err = EINVAL;
-	else
-		err = pages_discard(region, offset / page_size,
-				    length / page_size);
-	pthread_mutex_unlock(&region->lock);
+	err = pages_discard(region, offset / page_size, length / page_size);
 	region_kick(region);
 	return err ? uffdmr_set_error(err, "cannot discard pages") : 0;
 }

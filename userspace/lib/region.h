@@ -14,8 +14,10 @@
  *	ASKED -> POISONED	settle(), after the source failed
  *	PRESENT -> QUEUED	note_fault(): somebody has thrown it away
  *	POISONED -> QUEUED	the same
- *	PRESENT -> ABSENT	pages_discard(), which throws it away
- *	POISONED -> ABSENT	the same
+ *	PRESENT -> ASKED	pages_discard(), which throws it away
+ *	POISONED -> ASKED	the same
+ *	ASKED -> ABSENT		the same, when that is done; QUEUED if somebody
+ *				has begun to wait for it
  *	ASKED -> ABSENT		forget(): the source failed, and the region ends
  *	ASKED -> QUEUED		hand_back(): it failed, and others have their turn;
  *	ASKED -> ABSENT		the same, if nobody waits for it
@@ -135,7 +137,10 @@ void *region_serve(void *arg);
 #define PAGEMAP_PROTECTED	0x0200000000000000ULL	/* by userfaultfd */
 uint64_t page_map(struct uffdmr *region, size_t page);
 
-/* Have them missing again; returns 0 or an errno. @lock is held. */
+/* It is ABSENT, or QUEUED if somebody waits for it. @lock is held. */
+void page_absent(struct uffdmr *region, size_t page);
+
+/* Have them missing again; returns 0 or an errno. */
 int pages_discard(struct uffdmr *region, size_t first, size_t n);
 
 /* It is nobody's. @lock is held. */

@@ -13,17 +13,6 @@
 /* Extents that nobody waits for, of all that may be asked for: one in as many. */
 #define BACKGROUND_SHARE	4
 
-/* It was ABSENT, and somebody waits for it. @lock is held. */
-static void enqueue(struct uffdmr *region, size_t page)
-{
-	region->state[page] = QUEUED;
-	if (region->in_queue[page])
-		return;
-	region->in_queue[page] = true;
-	region->queue[region->tail] = page;
-	region->tail = (region->tail + 1) % (region->pages + 1);
-}
-
 /* @lock is held. */
 static void note_fault(struct uffdmr *region, size_t page, uint64_t now)
 {
@@ -41,7 +30,7 @@ static void note_fault(struct uffdmr *region, size_t page, uint64_t now)
 	if (!region->since[page])
 		region->since[page] = now;
 	if (*state == ABSENT)
-		enqueue(region, page);
+		page_absent(region, page);
 }
 
 /* Returns whether there may be more messages. */
@@ -99,13 +88,8 @@ static void hand_back(struct uffdmr *region, struct extent *extent)
 	size_t page = extent->asked.offset / region->attr.page_size;
 	size_t end = page + extent->asked.length / region->attr.page_size;
 
-	for (; page < end; page++) {
-		region->state[page] = ABSENT;
-		if (region->since[page])
-			enqueue(region, page);
-		else if (page < region->cursor)
-			region->cursor = page;
-	}
+	while (page < end)
+		page_absent(region, page++);
 	extent_free(extent);
 }
 
