@@ -2,6 +2,7 @@
 /* A region of libuffdmr, touched by the CPU. */
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 
 #include "kselftest_harness.h"
 #include "source.h"
@@ -48,6 +49,43 @@ TEST(refuses_what_makes_no_region)
 	ASSERT_EQ(NULL, uffdmr_create(&none));
 	ASSERT_EQ(EINVAL, errno);
 	ASSERT_STREQ("there is no source: Invalid argument", uffdmr_error());
+}
+
+TEST(refuses_a_source_that_does_not_open)
+{
+	struct scripted source = SCRIPTED;
+	struct uffdmr_attr attr = { .source = &source.source, .length = PAGE };
+
+	source.open_error = ENOTCONN;
+	ASSERT_EQ(NULL, uffdmr_create(&attr));
+	ASSERT_EQ(ENOTCONN, errno);
+	ASSERT_NE(NULL, strstr(uffdmr_error(), "cannot open the source: "))
+		TH_LOG("%s", uffdmr_error());
+	ASSERT_EQ(1, source.opened);
+	ASSERT_EQ(0, source.fetches);
+	ASSERT_EQ(1, source.closed);
+}
+
+TEST(refuses_who_may_not)
+{
+	struct uffdmr_attr attr = { .length = PAGE };
+	int allowed = open("/proc/sys/vm/unprivileged_userfaultfd", O_WRONLY);
+	pid_t pid;
+	int status;
+
+	ASSERT_EQ(1, write(allowed, "0", 1));
+	pid = fork();
+	if (!pid) {
+		/* The second: its files in /proc are its own, as after an exec. */
+		if (setresuid(65534, 65534, 65534) || prctl(PR_SET_DUMPABLE, 1))
+			_exit(2);
+		attr.source = uffdmr_zero();
+		_exit(!(!uffdmr_create(&attr) && errno == EPERM &&
+			strstr(uffdmr_error(), "vm.unprivileged_userfaultfd")));
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, status);
+	close(allowed);
 }
 
 FIXTURE(region)
@@ -245,6 +283,44 @@ TEST_F(kind, knows_what_was_written)
 	ASSERT_EQ(3 * size, sum);
 	uffdmr_get_stats(self->region, &stats);
 	ASSERT_EQ(0, stats.duplicates);
+}
+
+struct noted {
+	size_t runs, stop_at, end;
+	bool in_order;
+};
+
+static int note_run(size_t offset, size_t length, void *arg)
+{
+	struct noted *noted = arg;
+
+	noted->in_order &= offset >= noted->end && length == PAGE;
+	if (++noted->runs == noted->stop_at)
+		return 7;
+	noted->end = offset + length;
+	return 0;
+}
+
+/* What was not taken stays dirty, also the run that it stopped at. */
+TEST_F(region, stops_and_goes_on_with_what_was_written)
+{
+	struct noted noted = { .stop_at = 70, .in_order = true };
+	size_t i;
+
+	CREATE(.length = 256 * PAGE, .track_dirty = true);
+	ASSERT_EQ(0, uffdmr_populate(self->region, 0));
+	ASSERT_EQ(0, uffdmr_wait(self->region, 20000));
+	for (i = 0; i < 128; i++)
+		self->addr[2 * i * PAGE]++;
+	ASSERT_EQ(7, uffdmr_dirty(self->region, note_run, &noted));
+	ASSERT_EQ(70, noted.runs);
+	ASSERT_EQ((2 * 68 + 1) * PAGE, noted.end);
+	ASSERT_EQ(0, uffdmr_dirty(self->region, note_run, &noted));
+	ASSERT_EQ(70 + 128 - 69, noted.runs);
+	ASSERT_EQ((2 * 127 + 1) * PAGE, noted.end);
+	ASSERT_TRUE(noted.in_order);
+	ASSERT_EQ(0, uffdmr_dirty(self->region, note_run, &noted));
+	ASSERT_EQ(70 + 128 - 69, noted.runs);
 }
 
 /* What a file has lost, or private memory: it is not there any more. */

@@ -26,6 +26,7 @@ struct scripted {
 	/* So many extents fail first; those from @bad_from on always. */
 	_Atomic int fail;
 	_Atomic size_t bad_from;
+	int open_error;
 	_Atomic int opened, cancelled, closed;
 	_Atomic size_t fetches, asked, urgent, largest;
 
@@ -87,7 +88,7 @@ static inline int scripted_open(struct uffdmr_source *source, void *buffers,
 	(void)buffers;
 	(void)length;
 	((struct scripted *)source)->opened++;
-	return 0;
+	return ((struct scripted *)source)->open_error;
 }
 
 /* The test answers no more. */
