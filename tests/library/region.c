@@ -88,6 +88,34 @@ TEST(refuses_who_may_not)
 	close(allowed);
 }
 
+static int fill_mask(void *buffer, size_t offset, size_t length, void *arg)
+{
+	(void)offset;
+	memset(buffer, 0, length);
+	return pthread_sigmask(SIG_BLOCK, NULL, arg);
+}
+
+/* The program's are its own, but for those of what the thread itself has done. */
+TEST(blocks_signals)
+{
+	const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+	sigset_t blocked;
+	struct uffdmr_attr attr = {
+		.source = uffdmr_callback(fill_mask, &blocked),
+		.length = PAGE,
+	};
+	struct uffdmr *region = uffdmr_create(&attr);
+	int i;
+
+	ASSERT_NE(NULL, region) TH_LOG("%s", uffdmr_error());
+	ASSERT_EQ(0, *(char *)uffdmr_addr(region));
+	ASSERT_EQ(1, sigismember(&blocked, SIGINT));
+	ASSERT_EQ(1, sigismember(&blocked, SIGALRM));
+	for (i = 0; i < 4; i++)
+		ASSERT_EQ(0, sigismember(&blocked, own[i]));
+	uffdmr_destroy(region);
+}
+
 FIXTURE(region)
 {
 	struct scripted source;

@@ -5,15 +5,23 @@
 #include <pthread.h>
 #include <signal.h>
 
-/* A thread of the library's: signals are for the program's own. Returns an errno. */
+/*
+ * A thread of the library's: signals are for the program's own, but for those of what
+ * the thread itself does, in a function of the program's as one example. Returns an
+ * errno.
+ */
 static inline int thread_start(pthread_t *thread, void *(*run)(void *arg),
 			       void *arg)
 {
-	sigset_t all, before;
+	sigset_t blocked, before;
 	int err;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	sigfillset(&blocked);
+	sigdelset(&blocked, SIGSEGV);
+	sigdelset(&blocked, SIGBUS);
+	sigdelset(&blocked, SIGFPE);
+	sigdelset(&blocked, SIGILL);
+	pthread_sigmask(SIG_SETMASK, &blocked, &before);
 	err = pthread_create(thread, NULL, run, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return err;
