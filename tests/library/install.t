@@ -51,6 +51,20 @@ builds() {
 		"$scratch/program.c" $flags
 }
 
+# A program in C++ finds the names, too. Where there is no compiler for it there is
+# nobody who would.
+builds_cxx() {
+	local flags
+	command -v g++ > /dev/null || return 0
+	flags=$(PKG_CONFIG_SYSROOT_DIR=$root PKG_CONFIG_PATH=$at/lib/pkgconfig \
+		pkg-config --cflags --libs uffdmr) || return
+	echo '#include <uffdmr.h>
+		int main() { return uffdmr_destroy(nullptr); }' > "$scratch/program.cc"
+	# shellcheck disable=SC2086
+	g++ -std=c++11 -pedantic -Wall -Wextra -Werror -o "$scratch/program" \
+		"$scratch/program.cc" $flags
+}
+
 runs() {
 	[ "$(LD_LIBRARY_PATH=$at/lib "$scratch/program")" = \
 		'a region is of whole pages of 4096 bytes: Invalid argument' ]
@@ -70,16 +84,28 @@ documented() {
 	done
 }
 
+# man NAME finds the page, whose synopsis has the function.
+in_the_manual() {
+	local name
+	for name in "${public[@]}"; do
+		[ -e "$at/share/man/man3/$name.3" ] || { echo "no page $name"; return 1; }
+		grep -q "^\.BI\? \".*$name(" "$at/share/man/man3/uffdmr.3" ||
+			{ echo "no synopsis of $name"; return 1; }
+	done
+}
+
 check 'make install' installs
 check 'all of it' has bin/uffdmr lib/libuffdmr.so lib/libuffdmr.so.0 lib/libuffdmr.a \
 	include/uffdmr.h lib/pkgconfig/uffdmr.pc share/man/man1/uffdmr.1 share/man/man1/uffdmr-{demo,run,stat,bench,postcopy}.1 \
 	lib/uffdmr/uffdmr-preload.so share/man/man3/uffdmr.3 share/bash-completion/completions/uffdmr
 check 'a program with the shared library' builds --libs
 check 'it runs' runs
+check 'a program in C++' builds_cxx
 mv "$at"/lib/*.so* "$scratch"
 check 'a program with the static one' builds --static
 check 'it runs, too' runs
 check 'names of the shared library' names -D "$scratch/libuffdmr.so.0"
 check 'names of the static one' names "$at/lib/libuffdmr.a"
 check 'each is in the header' documented
+check 'and in the manual' in_the_manual
 plan
