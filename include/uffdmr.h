@@ -39,7 +39,7 @@ struct uffdmr_extent {
 };
 
 /*
- * A source. Put it first in a structure of your own.
+ * A source, of one region only. Put it first in a structure of your own.
  *
  * fetch	asks for @n extents. For each uffdmr_supply() or uffdmr_fail()
  *		has to be called once: before this returns or later, from any
@@ -62,8 +62,8 @@ struct uffdmr_source {
 };
 
 /*
- * The extent's pages are @data, as many bytes: its buffer or any other memory.
- * NULL: they are zero. @extent is the library's again.
+ * The extent's pages are @data, as many bytes: its buffer or any other memory, which
+ * is read before this returns. NULL: they are zero. @extent is the library's again.
  */
 void uffdmr_supply(struct uffdmr_extent *extent, const void *data);
 
@@ -95,7 +95,8 @@ struct uffdmr_source *uffdmr_file(const char *path, off_t offset,
  * Memory of a peer, by RDMA READ from @addr on. @qp is connected, its send queue
  * takes max_send_wr requests, and its send CQ has a completion channel and no
  * other user; @pd is that of @qp. They stay the caller's, and must outlive the
- * region. What is being read when the region is destroyed is flushed: @qp is in the
+ * region. It registers attr.depth times attr.extent bytes of its own with @pd, which
+ * are pinned. What is being read when the region is destroyed is flushed: @qp is in the
  * error state then.
  */
 struct uffdmr_peer {
@@ -128,7 +129,8 @@ struct uffdmr_attr {
 	 * Instead of new memory what the caller has mapped at @addr, page aligned:
 	 * private anonymous memory, memfd, or hugetlb. Pages that are there stay
 	 * as they are. It stays mapped when the region is destroyed, and what
-	 * was poisoned is absent then.
+	 * was poisoned is absent then. Until then it is no child's
+	 * (MADV_DONTFORK).
 	 */
 	void *addr;
 	/* Taken over, and closed in the end, or if there will be no region. */
@@ -219,7 +221,8 @@ int uffdmr_discard(struct uffdmr *region, size_t offset, size_t length);
  * Call @dirty for each run of pages that were written, by a CPU or by RDMA, since
  * the last call or the region's begin, in order. They count as clean from then
  * on. What the source supplied is clean. Stops when @dirty returns other than 0,
- * which is what this returns then; what it was not called for stays dirty.
+ * which is what this returns then; that run, and what it was not called for, stays
+ * dirty.
  * Fails with EINVAL without attr.track_dirty.
  */
 int uffdmr_dirty(struct uffdmr *region,
