@@ -313,11 +313,33 @@ TEST_F(away, moved)
 	EXPECT_EQ(0, nonzero(to + SIZE, SIZE));
 }
 
+struct writer {
+	volatile uint64_t *count;	/* one a page */
+	atomic_bool stop;
+	uint64_t rounds;
+};
+
 TEST_F(away, forked)
 {
 	int status;
 	pid_t pid = fork();
 
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(wrong(self->addr, SIZE, 3) ? 1 : 0);
+	EXPECT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(0, wrong(self->addr, SIZE, 3));
+}
+
+/* What was one mapping is two. */
+TEST_F(away, half_protected)
+{
+	int status;
+	pid_t pid;
+
+	ASSERT_EQ(0, mprotect(self->addr, SIZE / 2, PROT_READ));
+	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid)
 		_exit(wrong(self->addr, SIZE, 3) ? 1 : 0);
@@ -423,12 +445,6 @@ TEST_F(away, all_memory)
 }
 
 /* --- others write while it goes away and comes back */
-
-struct writer {
-	volatile uint64_t *count;	/* one a page */
-	atomic_bool stop;
-	uint64_t rounds;
-};
 
 static void *write_on(void *arg)
 {

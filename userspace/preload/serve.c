@@ -152,24 +152,35 @@ static void here(struct range *range, size_t page, size_t n)
 	}
 }
 
+/* How that many pages come to be there: all of them are zero or none. Returns an errno. */
+static int supply(const struct range *range, size_t page, size_t n, bool fail,
+		  size_t *done)
+{
+	struct uffdio_range to = at_range(range, page, n);
+
+	if (fail)
+		return poison(to, done);
+	if (range->shared)
+		return map_again(to, range->page_size, done);
+	if (range->state[page] & PAGE_ZERO)
+		return zero(to, range->page_size, done);
+	return copy(to, (void *)(range->shadow + page * range->page_size), done);
+}
+
 /*
  * Give @n pages, all of them zero or none. Returns how many: fewer if something is
  * in the way; none if it has to be tried again, later if not @busy.
  */
 static size_t give(struct range *range, size_t page, size_t n, bool fail)
 {
-	struct uffdio_range to = at_range(range, page, n);
-	size_t offset = page * range->page_size, done = 0;
-	int err;
+	size_t offset = page * range->page_size, done;
+	int err = supply(range, page, n, fail, &done);
 
-	if (fail)
-		err = poison(to, &done);
-	else if (range->shared)
-		err = map_again(to, range->page_size, &done);
-	else if (range->state[page] & PAGE_ZERO)
-		err = zero(to, range->page_size, &done);
-	else
-		err = copy(to, (void *)(range->shadow + offset), &done);
+	/* The program has made several mappings of it: userfaultfd takes one at a time. */
+	while (err == ENOENT && n > 1) {
+		n /= 2;
+		err = supply(range, page, n, fail, &done);
+	}
 	done /= range->page_size;
 	if (done) {
 		published->stats.copies++;
@@ -188,8 +199,7 @@ static size_t give(struct range *range, size_t page, size_t n, bool fail)
 		return 0;
 	case EEXIST:
 		published->stats.duplicates++;
-		to.len = range->page_size;
-		wake(to);
+		wake(at_range(range, page, 1));
 		break;
 	}
 	/* Or it is not mapped any more: of that an event tells. */
