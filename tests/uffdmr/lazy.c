@@ -401,6 +401,19 @@ TEST_F(away, refused)
 	EXPECT_EQ(0, wrong(addr, SIZE, 6));
 }
 
+/* It cannot be read, not even to be given back. */
+TEST_F(away, unreadable)
+{
+	char *addr = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	fill(addr, SIZE, 6);
+	ASSERT_EQ(0, mprotect(addr, SIZE, PROT_NONE));
+	ASSERT_NE(NULL, ibv_reg_mr(self->lab.pd, addr, SIZE, ACCESS_ALL));
+	ASSERT_EQ(0, mprotect(addr, SIZE, PROT_READ));
+	EXPECT_EQ(0, wrong(addr, SIZE, 6));
+}
+
 TEST_F(away, each_version)
 {
 	struct pd_1_0 pd = {

@@ -55,6 +55,7 @@ struct pm_scan_arg {
 #endif
 
 #ifndef PROCMAP_QUERY		/* Linux 6.11 */
+#define PROCMAP_QUERY_VMA_READABLE		0x01
 #define PROCMAP_QUERY_VMA_SHARED		0x08
 #define PROCMAP_QUERY_COVERING_OR_NEXT_VMA	0x10
 struct procmap_query {

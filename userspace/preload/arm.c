@@ -125,10 +125,12 @@ static bool arm(uintptr_t start, uintptr_t end, size_t page_size, bool shared)
 
 /*
  * Whether its pages can be taken away: not those of a stack that grows, nor of a file
- * of which they are private copies.
+ * of which they are private copies, nor what could not be read to give it back.
  */
 static bool can_go(const struct procmap_query *vma, const char *name)
 {
+	if (!(vma->vma_flags & PROCMAP_QUERY_VMA_READABLE))
+		return false;
 	if (vma->vma_flags & PROCMAP_QUERY_VMA_SHARED)
 		return true;
 	return !vma->inode && strcmp(name, "[stack]") && strncmp(name, "[v", 2);
@@ -255,7 +257,7 @@ static int begin(void)
 			UFFD_FEATURE_EVENT_REMAP |
 			UFFD_FEATURE_EVENT_REMOVE |
 			UFFD_FEATURE_EVENT_UNMAP |
-			(config.fail_ppm ? UFFD_FEATURE_POISON : 0));
+			UFFD_FEATURE_POISON);
 	if (uffd < 0) {
 		say("%s: memory stays as it is", uffdmr_error());
 		return -1;

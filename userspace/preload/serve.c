@@ -168,26 +168,36 @@ static int supply(const struct range *range, size_t page, size_t n, bool fail,
 }
 
 /*
- * Give @n pages, all of them zero or none. Returns how many: fewer if something is
- * in the way; none if it has to be tried again, later if not @busy.
+ * Give @n pages, all of them zero or none; with *@lost, poison them, and it tells whether
+ * that is what became of them. Returns how many: fewer if something is in the way;
+ * none if it has to be tried again, later if not @busy.
  */
-static size_t give(struct range *range, size_t page, size_t n, bool fail)
+static size_t give(struct range *range, size_t page, size_t n, bool *lost)
 {
 	size_t offset = page * range->page_size, done;
-	int err = supply(range, page, n, fail, &done);
+	int err = supply(range, page, n, *lost, &done);
 
 	/* The program has made several mappings of it: userfaultfd takes one at a time. */
 	while (err == ENOENT && n > 1) {
 		n /= 2;
-		err = supply(range, page, n, fail, &done);
+		err = supply(range, page, n, *lost, &done);
 	}
 	done /= range->page_size;
+	if (!done && !*lost && (err == EFAULT || err == EIO)) {
+		/* Where it is nobody can read it: it had been poisoned before, or is broken. */
+		*lost = true;
+		return give(range, page, 1, lost);
+	}
 	if (done) {
 		published->stats.copies++;
 		/* Not to have it twice. */
 		if (range->shadow)
 			madvise((void *)(range->shadow + offset),
 				done * range->page_size, MADV_DONTNEED);
+		if (*lost) {
+			published->stats.failures++;
+			published->stats.poisoned += range->page_size;
+		}
 		here(range, page, done);
 		return done;
 	}
@@ -199,10 +209,10 @@ static size_t give(struct range *range, size_t page, size_t n, bool fail)
 		return 0;
 	case EEXIST:
 		published->stats.duplicates++;
-		wake(at_range(range, page, 1));
 		break;
 	}
 	/* Or it is not mapped any more: of that an event tells. */
+	wake(at_range(range, page, 1));
 	here(range, page, 1);
 	return 1;
 }
@@ -224,7 +234,7 @@ static void give_due(const struct due *due, uint64_t now)
 	struct range *range = ranges_at(due->at);
 	struct due again = *due;
 	size_t page;
-	bool fail;
+	bool lost;
 
 	due_drop();
 	if (!range)
@@ -237,18 +247,15 @@ static void give_due(const struct due *due, uint64_t now)
 		due_add(&again);
 		return;
 	}
-	fail = again.since && config.fail_ppm &&
+	lost = again.since && config.fail_ppm &&
 	       roll() * MILLION < config.fail_ppm;
-	if (!give(range, page, 1, fail)) {
+	if (!give(range, page, 1, &lost)) {
 		if (!busy)
 			again.when = now + LATER;
 		due_add(&again);
 		return;
 	}
-	if (fail) {
-		published->stats.failures++;
-		published->stats.poisoned += range->page_size;
-	} else if (again.since) {
+	if (!lost && again.since) {
 		published->stats.demand_bytes += range->page_size;
 		stats_latency(&published->stats, now_ns() - again.since);
 	}
@@ -260,13 +267,15 @@ static void give_due(const struct due *due, uint64_t now)
 static void rush(struct range *range)
 {
 	size_t page = 0, n;
+	bool lost;
 
 	while (page < range->pages) {
 		if ((range->state[page] & PAGE_STATE) == HERE) {
 			page++;
 			continue;
 		}
-		n = give(range, page, run_of(range, page, SIZE_MAX), false);
+		lost = false;
+		n = give(range, page, run_of(range, page, SIZE_MAX), &lost);
 		if (!n)
 			return;
 		page += n;
@@ -308,16 +317,19 @@ static struct range *to_populate(void)
 static void populate(uint64_t now)
 {
 	struct range *range;
+	bool lost;
 
 	/* What was missed for want of a CPU is made up for, but not all of a night. */
 	if (populate_next + LATER < now)
 		populate_next = now - LATER;
 	while (populate_next <= now && (range = to_populate())) {
 		populate_at = range->start;
-		if (!give(range, range->cursor, 1, false))
+		lost = false;
+		if (!give(range, range->cursor, 1, &lost))
 			return;
 		range->cursor++;
-		published->stats.background_bytes += range->page_size;
+		if (!lost)
+			published->stats.background_bytes += range->page_size;
 		populate_next += NSEC_PER_SEC / config.populate;
 		if (!range->missing)
 			finish(range);
