@@ -319,6 +319,25 @@ struct writer {
 	uint64_t rounds;
 };
 
+/* A file that goes on behind what was registered of it. */
+TEST_F(away, grown_over_a_file)
+{
+	int fd = memfd_create("lazy", 0);
+	char *file, *part;
+
+	ASSERT_EQ(0, ftruncate(fd, 2 * SIZE));
+	file = mmap(NULL, 2 * SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, file);
+	fill(file, 2 * SIZE, 7);
+	part = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, part);
+	ASSERT_NE(NULL, ibv_reg_mr(self->lab.pd, part, SIZE, ACCESS_ALL));
+	EXPECT_EQ(PAGES, absent(part, SIZE));
+	part = mremap(part, SIZE, 2 * SIZE, MREMAP_MAYMOVE);
+	ASSERT_NE(MAP_FAILED, part);
+	EXPECT_EQ(0, wrong(part, 2 * SIZE, 7));
+}
+
 TEST_F(away, forked)
 {
 	int status;

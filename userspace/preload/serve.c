@@ -369,12 +369,16 @@ static uint64_t work(void)
 static void give_nobodys(uintptr_t at)
 {
 	struct uffdio_range here = { .start = at & ~4095UL, .len = 4096 };
+	struct uffdio_continue in_file = { .range = here };
 	size_t done;
 	int err = zero(here, here.len, &done);
 
 	if (!err || err == EAGAIN)
 		return;
-	if (err != EEXIST) {
+	if (err == EEXIST) {
+		/* If not, it came meanwhile, and a wake is all it takes. */
+		ioctl(uffd, UFFDIO_CONTINUE, &in_file);
+	} else {
 		struct uffdio_range huge = { .start = at & ~(HUGE - 1), .len = HUGE };
 
 		ioctl(uffd, UFFDIO_UNREGISTER, &huge);
