@@ -338,6 +338,38 @@ TEST_F(away, grown_over_a_file)
 	EXPECT_EQ(0, wrong(part, 2 * SIZE, 7));
 }
 
+static void *throw_away(void *arg)
+{
+	struct writer *writer = arg;
+
+	while (!writer->stop)
+		writer->rounds += !madvise((void *)writer->count, PAGE,
+					   MADV_DONTNEED);
+	return NULL;
+}
+
+/* Userfaultfd gives nothing as long as an event is on its way. */
+TEST_F(away, grown_meanwhile)
+{
+	struct writer writer = { .count = (void *)self->addr };
+	size_t length = 50 * PAGE;
+	pthread_t thread;
+	char *grown;
+
+	grown = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, grown);
+	grown[0] = 0;
+	ASSERT_NE(NULL, ibv_reg_mr(self->lab.pd, grown, PAGE, ACCESS_ALL));
+	grown = mremap(grown, PAGE, length, MREMAP_MAYMOVE);
+	ASSERT_NE(MAP_FAILED, grown);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, throw_away, &writer));
+	EXPECT_EQ(0, nonzero(grown, length));
+	writer.stop = true;
+	pthread_join(thread, NULL);
+	EXPECT_LT(0, writer.rounds);
+}
+
 TEST_F(away, forked)
 {
 	int status;

@@ -373,12 +373,13 @@ static void give_nobodys(uintptr_t at)
 	size_t done;
 	int err = zero(here, here.len, &done);
 
-	if (!err || err == EAGAIN)
+	if (!err)
 		return;
+	/* As long as an event is on its way it can only ask once more. */
 	if (err == EEXIST) {
 		/* If not, it came meanwhile, and a wake is all it takes. */
 		ioctl(uffd, UFFDIO_CONTINUE, &in_file);
-	} else {
+	} else if (err != EAGAIN) {
 		struct uffdio_range huge = { .start = at & ~(HUGE - 1), .len = HUGE };
 
 		ioctl(uffd, UFFDIO_UNREGISTER, &huge);
