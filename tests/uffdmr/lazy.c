@@ -370,6 +370,43 @@ TEST_F(away, grown_meanwhile)
 	EXPECT_LT(0, writer.rounds);
 }
 
+static void *look(void *arg)
+{
+	struct writer *writer = arg;
+
+	for (; !writer->stop; writer->rounds++)
+		if (!*writer->count)
+			return (void *)writer->count;
+	return NULL;
+}
+
+/* The fault comes before the event that tells of the move. */
+TEST_F(away, moved_where_others_look)
+{
+	char *from = self->mine + SIZE / 2, *to = self->mine + SIZE / 4;
+	struct writer writer = { .count = (void *)to };
+	pthread_t thread;
+	void *zeros;
+	int i;
+
+	fill(to, PAGE, 1);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, look, &writer));
+	for (i = 0; i < 100; i++) {
+		ASSERT_EQ(from, mmap(from, PAGE, PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+				     -1, 0));
+		fill(from, PAGE, i + 1);
+		ASSERT_NE(NULL, ibv_reg_mr(self->lab.pd, from, PAGE, ACCESS_ALL));
+		ASSERT_EQ(to, mremap(from, PAGE, PAGE,
+				     MREMAP_MAYMOVE | MREMAP_FIXED, to));
+		ASSERT_EQ(0, wrong(to, PAGE, i + 1)) TH_LOG("round %d", i);
+	}
+	writer.stop = true;
+	pthread_join(thread, &zeros);
+	EXPECT_EQ(NULL, zeros);
+	EXPECT_LT(0, writer.rounds);
+}
+
 TEST_F(away, forked)
 {
 	int status;

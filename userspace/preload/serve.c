@@ -131,16 +131,21 @@ static int poison(struct uffdio_range to, size_t *done)
 	return err;
 }
 
+static void end(struct range *range)
+{
+	ranges_remove(range);
+	range_free(range);
+	published->regions--;
+	pthread_cond_broadcast(&range_gone);
+}
+
 /* It needs nobody any more. */
 static void finish(struct range *range)
 {
 	struct uffdio_range all = at_range(range, 0, range->pages);
 
 	ioctl(uffd, UFFDIO_UNREGISTER, &all);
-	ranges_remove(range);
-	range_free(range);
-	published->regions--;
-	pthread_cond_broadcast(&range_gone);
+	end(range);
 }
 
 static void here(struct range *range, size_t page, size_t n)
@@ -445,16 +450,17 @@ static void note_remove(uintptr_t start, uintptr_t end)
 		}
 }
 
-static void note_unmap(uintptr_t start, uintptr_t end)
+static void note_unmap(uintptr_t start, uintptr_t to)
 {
 	struct range *range;
 
-	if (!ranges_cut(start) || !ranges_cut(end))
+	if (!ranges_cut(start) || !ranges_cut(to))
 		return;
-	while ((range = ranges_from(start)) && range->start < end) {
+	while ((range = ranges_from(start)) && range->start < to) {
 		forget(range);
 		published->dropped += range->missing * range->page_size;
-		finish(range);
+		/* Something else may be there by now. */
+		end(range);
 	}
 }
 
@@ -482,12 +488,9 @@ static void note_remap(uintptr_t from, uintptr_t to, size_t length)
 	}
 }
 
-static void note(const struct uffd_msg *message, uint64_t now)
+static void note_event(const struct uffd_msg *message)
 {
 	switch (message->event) {
-	case UFFD_EVENT_PAGEFAULT:
-		note_fault(message->arg.pagefault.address, now);
-		break;
 	case UFFD_EVENT_REMOVE:
 		note_remove(message->arg.remove.start, message->arg.remove.end);
 		break;
@@ -509,13 +512,23 @@ static void read_messages(void)
 	ssize_t n, i;
 	uint64_t now;
 
+	/*
+	 * Faults are read before events, and may be of what an event tells of: where
+	 * memory has moved to. Once that was read userfaultfd takes orders for the
+	 * place, so it has to be known before.
+	 */
 	do {
 		n = read(uffd, messages, sizeof(messages));
 		n = n > 0 ? n / (ssize_t)sizeof(messages[0]) : 0;
 		now = now_ns();
 		pthread_mutex_lock(&lock);
 		for (i = 0; i < n; i++)
-			note(&messages[i], now);
+			if (messages[i].event != UFFD_EVENT_PAGEFAULT)
+				note_event(&messages[i]);
+		for (i = 0; i < n; i++)
+			if (messages[i].event == UFFD_EVENT_PAGEFAULT)
+				note_fault(messages[i].arg.pagefault.address,
+					   now);
 		pthread_mutex_unlock(&lock);
 	} while (n == MESSAGES);
 }
