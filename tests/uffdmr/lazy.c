@@ -5,9 +5,11 @@
  * run by uffdmr run, alone it fails.
  */
 #include <fcntl.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/shm.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -405,6 +407,54 @@ TEST_F(away, moved_where_others_look)
 	pthread_join(thread, &zeros);
 	EXPECT_EQ(NULL, zeros);
 	EXPECT_LT(0, writer.rounds);
+}
+
+static sigjmp_buf no_page;
+
+static void jump(int signal)
+{
+	siglongjmp(no_page, signal);
+}
+
+/* What cannot be given in a grown mapping is not the matter of who is near it. */
+TEST_F(away, grown_over_a_full_disk)
+{
+	char folder[] = "/tmp/lazy-XXXXXX", name[40];
+	char *area, *near, *file;
+	int fd;
+
+	ASSERT_NE(NULL, mkdtemp(folder));
+	ASSERT_EQ(0, mount("tmpfs", folder, "tmpfs", 0, "size=4k"));
+	snprintf(name, sizeof(name), "%s/file", folder);
+	fd = open(name, O_RDWR | O_CREAT, 0600);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, umount2(folder, MNT_DETACH));
+	ASSERT_EQ(0, ftruncate(fd, 2 * PAGE));
+	ASSERT_EQ(1, pwrite(fd, "x", 1, 0));
+
+	area = mmap(NULL, 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, area);
+	area = (void *)(((uintptr_t)area + HUGE - 1) & ~(HUGE - 1));
+	near = mmap(area, SIZE, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	ASSERT_EQ(area, near);
+	fill(near, SIZE, 8);
+	ASSERT_NE(NULL, ibv_reg_mr(self->lab.pd, near, SIZE, ACCESS_ALL));
+	file = mmap(area + HUGE / 2, PAGE, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_FIXED, fd, 0);
+	ASSERT_EQ(area + HUGE / 2, file);
+	ASSERT_NE(NULL, ibv_reg_mr(self->lab.pd, file, PAGE, ACCESS_ALL));
+	ASSERT_EQ(0, munmap(file + PAGE, PAGE));
+	ASSERT_EQ(file, mremap(file, PAGE, 2 * PAGE, 0));
+
+	signal(SIGBUS, jump);
+	if (!sigsetjmp(no_page, 1)) {
+		file[PAGE] = 'y';
+		EXPECT_EQ(0, 1) TH_LOG("there was room on the disk");
+	}
+	signal(SIGBUS, SIG_DFL);
+	EXPECT_EQ('x', file[0]);
+	EXPECT_EQ(0, wrong(near, SIZE, 8));
 }
 
 TEST_F(away, forked)

@@ -374,20 +374,27 @@ static uint64_t work(void)
 static void give_nobodys(uintptr_t at)
 {
 	struct uffdio_range here = { .start = at & ~4095UL, .len = 4096 };
+	struct uffdio_range huge = { .start = at & ~(HUGE - 1), .len = HUGE };
 	struct uffdio_continue in_file = { .range = here };
 	size_t done;
 	int err = zero(here, here.len, &done);
 
-	if (!err)
+	switch (err) {
+	case 0:
 		return;
-	/* As long as an event is on its way it can only ask once more. */
-	if (err == EEXIST) {
-		/* If not, it came meanwhile, and a wake is all it takes. */
+	case EEXIST:
+		/* If not in a file, it came meanwhile, and a wake is all it takes. */
 		ioctl(uffd, UFFDIO_CONTINUE, &in_file);
-	} else if (err != EAGAIN) {
-		struct uffdio_range huge = { .start = at & ~(HUGE - 1), .len = HUGE };
-
+		break;
+	case EAGAIN:	/* as long as an event is on its way */
+	case ENOENT:	/* it has gone since */
+		break;
+	case EINVAL:	/* a hugepage */
 		ioctl(uffd, UFFDIO_UNREGISTER, &huge);
+		break;
+	default:
+		/* Linux says what becomes of who touches it. */
+		ioctl(uffd, UFFDIO_UNREGISTER, &here);
 	}
 	wake(here);
 }
