@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/shm.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +26,48 @@
 
 #undef ibv_reg_mr
 #undef ibv_reg_mr_iova
+
+/*
+ * Some libraries replace these functions, which then lock what the caller of
+ * ibv_reg_mr() may have locked: only the program's threads may call them. Here: one.
+ */
+static atomic_int elsewhere;
+
+static void note_caller(void)
+{
+	elsewhere += gettid() != getpid();
+}
+
+void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+	note_caller();
+	return (void *)syscall(SYS_mmap, addr, length, prot, flags, fd, offset);
+}
+
+int munmap(void *addr, size_t length)
+{
+	note_caller();
+	return syscall(SYS_munmap, addr, length);
+}
+
+int madvise(void *addr, size_t length, int advice)
+{
+	note_caller();
+	return syscall(SYS_madvise, addr, length, advice);
+}
+
+void *mremap(void *addr, size_t old_length, size_t length, int flags, ...)
+{
+	void *to;
+	va_list args;
+
+	note_caller();
+	va_start(args, flags);
+	to = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP) ? va_arg(args, void *) :
+							 NULL;
+	va_end(args);
+	return (void *)syscall(SYS_mremap, addr, old_length, length, flags, to);
+}
 
 static size_t absent(const void *addr, size_t length)
 {
@@ -507,6 +550,20 @@ TEST_F(away, registered_twice)
 	EXPECT_EQ(0, wrong(self->addr, 11 * PAGE, 3));
 	EXPECT_EQ(0, memcmp(self->addr + 11 * PAGE, self->mine, PAGE));
 	EXPECT_EQ(0, ibv_dereg_mr(part));
+}
+
+TEST_F(away, by_system_calls_of_its_own)
+{
+	char *shared = mmap(NULL, SIZE, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, shared);
+	fill(shared, SIZE, 4);
+	ASSERT_NE(NULL, ibv_reg_mr(self->lab.pd, shared, SIZE, ACCESS_ALL));
+	EXPECT_EQ(0, wrong(shared, SIZE, 4));
+	ASSERT_EQ(0, munmap(self->addr + 10 * PAGE, PAGE));
+	EXPECT_EQ(0, wrong(self->addr, 10 * PAGE, 3));
+	EXPECT_EQ(0, elsewhere);
 }
 
 TEST_F(away, given_to_the_kernel)

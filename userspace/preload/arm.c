@@ -67,18 +67,14 @@ static bool take(uintptr_t start, size_t length, bool shared)
 	struct range *range;
 
 	if (!shared)
-		/*
-		 * The serving thread reads the event of it, and then they are
-		 * ready. Without a hint glibc passes on what there is in a register.
-		 */
-		return mremap((void *)start, length, length,
-			      MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL) != MAP_FAILED;
+		/* The serving thread reads the event of it, and then they are ready. */
+		return !memory_move_pages(start, length);
 	pthread_mutex_lock(&lock);
 	range = ranges_at(start);
 	if (range)
 		range->ready = true;
 	pthread_mutex_unlock(&lock);
-	return !madvise((void *)start, length, MADV_DONTNEED);
+	return !memory_drop(start, length);
 }
 
 /* Make memory lazy that has one kind of pages. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Pages to be given, in a binary heap: the earliest first. */
 #include <string.h>
-#include <sys/mman.h>
 
 #include "lazy.h"
 
@@ -11,14 +10,13 @@ static size_t count, room;
 static int grow(void)
 {
 	size_t n = 2 * room + 512;
-	struct due *more = mmap(NULL, n * sizeof(*more), PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct due *more = memory_map(n * sizeof(*more));
 
-	if (more == MAP_FAILED)
+	if (!more)
 		return -1;
 	if (heap) {
 		memcpy(more, heap, count * sizeof(*heap));
-		munmap(heap, room * sizeof(*heap));
+		memory_unmap(heap, room * sizeof(*heap));
 	}
 	heap = more;
 	room = n;

@@ -38,6 +38,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "published.h"
@@ -61,6 +64,37 @@ struct range {
 	size_t room;		/* bytes of all this */
 	uint8_t state[];
 };
+
+/*
+ * Memory, for the two threads. Libraries like UCX replace the functions of these system
+ * calls by their own, which wait for locks that the caller of ibv_reg_mr() may hold.
+ */
+
+/* NULL: there is none. */
+static inline void *memory_map(size_t length)
+{
+	long memory = syscall(SYS_mmap, NULL, length, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return memory == -1 ? NULL : (void *)memory;
+}
+
+static inline void memory_unmap(const void *addr, size_t length)
+{
+	syscall(SYS_munmap, addr, length);
+}
+
+static inline int memory_drop(uintptr_t start, size_t length)
+{
+	return syscall(SYS_madvise, start, length, MADV_DONTNEED);
+}
+
+/* All its pages go elsewhere at one time, where Linux likes, and it stays mapped. */
+static inline int memory_move_pages(uintptr_t start, size_t length)
+{
+	return syscall(SYS_mremap, start, length, length,
+		       MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0) == -1 ? -1 : 0;
+}
 
 /* --- arm.c */
 

@@ -1,27 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The ranges, in the order of their addresses. */
 #include <string.h>
-#include <sys/mman.h>
 
 #include "lazy.h"
 
 static struct range **ranges;
 static size_t count, room;
 
-/* Memory of our own, which no program registers. */
-static void *map(size_t length)
-{
-	void *memory = mmap(NULL, length, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return memory == MAP_FAILED ? NULL : memory;
-}
-
 struct range *range_new(uintptr_t start, size_t pages, size_t page_size,
 			bool shared)
 {
 	size_t room = sizeof(struct range) + pages;
-	struct range *range = map(room);
+	struct range *range = memory_map(room);
 
 	if (!range)
 		return NULL;
@@ -37,8 +27,9 @@ struct range *range_new(uintptr_t start, size_t pages, size_t page_size,
 void range_free(struct range *range)
 {
 	if (range->shadow)
-		munmap((void *)range->shadow, range->pages * range->page_size);
-	munmap(range, range->room);
+		memory_unmap((void *)range->shadow,
+			     range->pages * range->page_size);
+	memory_unmap(range, range->room);
 }
 
 /* The index of the first that ends behind @at. */
@@ -62,12 +53,12 @@ int ranges_add(struct range *range)
 	struct range **more;
 
 	if (count == room) {
-		more = map((2 * room + 512) * sizeof(*more));
+		more = memory_map((2 * room + 512) * sizeof(*more));
 		if (!more)
 			return -1;
 		memcpy(more, ranges, count * sizeof(*ranges));
 		if (ranges)
-			munmap(ranges, room * sizeof(*ranges));
+			memory_unmap(ranges, room * sizeof(*ranges));
 		ranges = more;
 		room = 2 * room + 512;
 	}

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -197,8 +196,8 @@ static size_t give(struct range *range, size_t page, size_t n, bool *lost)
 		published->stats.copies++;
 		/* Not to have it twice. */
 		if (range->shadow)
-			madvise((void *)(range->shadow + offset),
-				done * range->page_size, MADV_DONTNEED);
+			memory_drop(range->shadow + offset,
+				    done * range->page_size);
 		if (*lost) {
 			published->stats.failures++;
 			published->stats.poisoned += range->page_size;
