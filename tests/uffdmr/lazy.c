@@ -529,6 +529,24 @@ TEST_F(away, half_protected)
 	EXPECT_EQ(0, wrong(self->addr, SIZE, 3));
 }
 
+/* More than the report has room for at a time. */
+TEST_F(away, forked_often)
+{
+	char *addr = self->mine + SIZE / 2;
+	int i, status;
+	pid_t pid;
+
+	for (i = 0; i < 70; i++) {
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid)
+			_exit(!ibv_reg_mr(self->lab.pd, addr, PAGE, ACCESS_ALL) ||
+			      absent(addr, PAGE) != 1);
+		EXPECT_EQ(pid, waitpid(pid, &status, 0));
+		ASSERT_EQ(0, status) TH_LOG("child %d", i);
+	}
+}
+
 TEST_F(away, forked_by_the_shell)
 {
 	EXPECT_EQ(0, system("exit 0"));

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,12 +204,37 @@ static int read_config(struct preload_config *config)
 			      &config->fd) == CONFIG_FIELDS ? 0 : -1;
 }
 
+/*
+ * A slot of @file that nobody has, or if all are taken one whose process has ended: its
+ * numbers stay in the sum.
+ */
+static struct published *take_slot(struct published_file *file)
+{
+	struct published *slot = file->slot;
+	uint32_t pid;
+	size_t i;
+
+	for (i = 0; i < PUBLISHED_SLOTS; i++)
+		if (published_take(&slot[i]))
+			return &slot[i];
+	for (i = 0; i < PUBLISHED_SLOTS; i++) {
+		pid = slot[i].pid;
+		if (!kill(pid, 0) || errno != ESRCH ||
+		    !__sync_bool_compare_and_swap(&slot[i].pid, pid, 0))
+			continue;
+		memset(slot[i].program, 0, sizeof(slot[i].program));
+		slot[i].regions = 0;
+		if (published_take(&slot[i]))
+			return &slot[i];
+	}
+	return NULL;
+}
+
 /* In the file of "uffdmr run", or when that is not to be had in one of our own. */
 static int open_published(const struct preload_config *config)
 {
 	struct published_file *file = MAP_FAILED;
 	char path[64];
-	uint32_t i;
 	int fd;
 
 	snprintf(path, sizeof(path), "/proc/%llu/fd/%llu",
@@ -217,22 +243,21 @@ static int open_published(const struct preload_config *config)
 	if (fd >= 0)
 		file = mmap(NULL, published_size(PUBLISHED_SLOTS),
 			    PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (file == MAP_FAILED) {
+	published = file == MAP_FAILED ? NULL : take_slot(file);
+	if (!published) {
+		if (file != MAP_FAILED)
+			munmap(file, published_size(PUBLISHED_SLOTS));
 		if (fd >= 0)
 			close(fd);
-		file = published_create(PUBLISHED_SLOTS, &fd);
+		file = published_create(1, &fd);
 		if (!file)
 			return -1;
+		say("process %d is not in the report", getpid());
+		published = file->slot;
+		published_take(published);
 	}
-	for (i = 0; i < PUBLISHED_SLOTS; i++) {
-		published = &file->slot[i];
-		if (published_take(published)) {
-			published->page_size = sysconf(_SC_PAGESIZE);
-			return 0;
-		}
-	}
-	errno = ENOSPC;
-	return -1;
+	published->page_size = sysconf(_SC_PAGESIZE);
+	return 0;
 }
 
 static int begin(void)
@@ -268,6 +293,8 @@ static int begin(void)
 		err = thread_start(&thread, serve_requests, NULL);
 	if (err) {
 		say("cannot start: %s: memory stays as it is", strerror(err));
+		close(uffd);
+		close(maps);
 		return -1;
 	}
 	pthread_detach(thread);
