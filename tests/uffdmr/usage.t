@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# This test will call uffdmr and uffdmr bench with arguments that they have to refuse,
-# and where what they need is missing; it takes no guest.
+# This test will call uffdmr, and its bench, run and stat, with arguments that they have to
+# refuse, and where what they need is missing; it takes no guest.
 
 . "$(dirname "$0")/errors.sh"
 
@@ -43,6 +43,33 @@ refused "--json or --csv, not both" bench --json --csv
 refused "ends with .svg or .png, not 'picture.gif'" bench --plot picture.gif
 refused "ends with .svg or .png, not 'picture'" bench --plot picture
 refused "no picture can have the name" bench --plot "it's.svg"
+
+refused "which program" run
+refused "which program" run --quiet --
+refused "unrecognized option" run --dance true
+refused "--fail wants a percentage from 0 to 100, not '101'" run --fail 101 true
+refused "not '-1%'" run --fail=-1% true
+refused "not 'nan'" run --fail nan true
+refused "--distribution wants uniform, normal or exponential, not 'flat'" run \
+	--distribution flat true
+refused "--populate wants a number .*, not 'x'" run --populate x true
+refused "not '5/m'" run --populate 5/m true
+refused "--latency wants a time like .*, not '5'" run --latency 5 true
+refused "not '11s'" run --jitter 11s true
+refused "--seed wants a number .*, not ''" run --seed= true
+fails 4 "run: cannot write $scratch/no/f: No such file" run --json "$scratch/no/f" true
+
+refused "which process" stat
+refused "a process has a number, not 'foo'" stat foo
+refused "not '0'" stat 0
+refused "one process at a time" stat 1 2
+refused "--count wants a number .*, not '0'" stat --count 0 1
+refused "--interval wants a time like .*, not '1'" stat --interval 1 1
+true &
+gone=$!
+wait "$gone"
+fails 3 "stat: process $gone: No such process" stat "$gone"
+fails 3 "stat: process $$ has no lazy memory" stat $$
 
 fails 3 "bench: no RDMA" bench --device no-such-device
 mkdir "$scratch/nothing"

@@ -271,14 +271,7 @@ static int begin(void)
 		    CONFIG_VARIABLE);
 		return -1;
 	}
-	uffd = uffd_new(UFFD_FEATURE_MISSING_SHMEM |
-			UFFD_FEATURE_MISSING_HUGETLBFS |
-			UFFD_FEATURE_MINOR_SHMEM |
-			UFFD_FEATURE_MINOR_HUGETLBFS |
-			UFFD_FEATURE_EVENT_REMAP |
-			UFFD_FEATURE_EVENT_REMOVE |
-			UFFD_FEATURE_EVENT_UNMAP |
-			UFFD_FEATURE_POISON);
+	uffd = uffd_new(PRELOAD_FEATURES);
 	if (uffd < 0) {
 		say("%s: memory stays as it is", uffdmr_error());
 		return -1;

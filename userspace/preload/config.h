@@ -24,4 +24,11 @@ struct preload_config {
 	"latency=%llu jitter=%llu distribution=%llu fail=%llu populate=%llu seed=%llu stats=%llu/%llu"
 #define CONFIG_FIELDS	8
 
+/* Of userfaultfd; uapi.h has what an older system does not know of them. */
+#define PRELOAD_FEATURES						\
+	(UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_MISSING_HUGETLBFS |	\
+	 UFFD_FEATURE_MINOR_SHMEM | UFFD_FEATURE_MINOR_HUGETLBFS |	\
+	 UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE |		\
+	 UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_POISON)
+
 #endif

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -55,7 +57,8 @@ static const char doc[] =
 	"thread, private mappings of files, private hugepages. The report tells how much "
 	"that was.\n\n"
 	"Exit status: that of PROGRAM, 128 and the number of the signal that ended it; 127 "
-	"it cannot be run; 2 bad arguments; 3 no permission for userfaultfd; 4 any other error.";
+	"it cannot be run; 2 bad arguments; 3 there is no permission for userfaultfd, or this "
+	"kernel lacks something; 4 any other error.";
 
 static double percent(struct argp_state *state, const char *text)
 {
@@ -145,22 +148,38 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	return ARGP_ERR_UNKNOWN;
 }
 
-/* Before anything is run: what the program's memory will need. */
-static int check(const struct run_options *run, struct failure *failure)
+/* Before anything is run: whether there can be a report, and lazy memory. */
+static enum exit_status check(const struct run_options *run,
+			      struct failure *failure)
 {
-	int uffd = uffd_new(run->config.fail_ppm ? UFFD_FEATURE_POISON : 0);
+	struct procmap_query query = { .size = sizeof(query) };
 	FILE *file;
+	int fd, err;
 
-	if (uffd < 0)
-		return fail(failure, 0, "%s", uffdmr_error());
-	close(uffd);
-	if (!run->json)
-		return 0;
-	file = fopen(run->json, "we");
-	if (!file)
-		return fail(failure, errno, "cannot write %s", run->json);
-	fclose(file);
-	return 0;
+	if (run->json) {
+		file = fopen(run->json, "ae");
+		if (!file) {
+			fail(failure, errno, "cannot write %s", run->json);
+			return STATUS_ERROR;
+		}
+		fclose(file);
+	}
+	fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	err = ioctl(fd, PROCMAP_QUERY, &query) ? errno : 0;
+	close(fd);
+	/* ENOENT would only say that there is nothing at address 0. */
+	if (err == ENOTTY || err == EBADF) {
+		fail(failure, 0,
+		     "this kernel does not tell what memory is mapped where (PROCMAP_QUERY, Linux 6.11 does)");
+		return STATUS_UNABLE;
+	}
+	fd = uffd_new(PRELOAD_FEATURES);
+	if (fd < 0) {
+		fail(failure, 0, "%s", uffdmr_error());
+		return STATUS_UNABLE;
+	}
+	close(fd);
+	return STATUS_OK;
 }
 
 static int run(int argc, char **argv)
@@ -178,9 +197,10 @@ static int run(int argc, char **argv)
 
 	if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &opt))
 		return STATUS_ERROR;
-	if (check(&opt, &failure)) {
+	status = check(&opt, &failure);
+	if (status != STATUS_OK) {
 		fprintf(stderr, "%s: %s\n", argv[0], failure.text);
-		return STATUS_UNABLE;
+		return status;
 	}
 	file = published_create(PUBLISHED_SLOTS, &fd);
 	if (!file) {

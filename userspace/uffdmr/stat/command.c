@@ -8,6 +8,7 @@
 
 #include "clock.h"
 #include "command.h"
+#include "parse.h"
 #include "stat.h"
 
 #define MAX_SLOTS	128
@@ -38,6 +39,16 @@ static const char doc[] =
 	"Exit status: 0; 2 bad arguments; 3 there is no such process, it is another user's, "
 	"or it has no lazy memory; 4 any other error.";
 
+static pid_t process(struct argp_state *state, const char *text)
+{
+	uint64_t pid = 0;
+
+	if (parse_number(text, 1, INT_MAX, &pid))
+		argp_failure(state, STATUS_USAGE, 0,
+			     "a process has a number, not '%s'", text);
+	return pid;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct options *opt = state->input;
@@ -57,7 +68,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (state->arg_num)
 			argp_failure(state, STATUS_USAGE, 0,
 				     "one process at a time (see --help)");
-		opt->pid = option_number(state, "PID", arg, 1, INT_MAX);
+		opt->pid = process(state, arg);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
 		argp_failure(state, STATUS_USAGE, 0,
