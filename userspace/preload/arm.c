@@ -305,16 +305,52 @@ static void ask(bool arm, uintptr_t start, uintptr_t end)
 		;
 }
 
+/* @turn is held. */
+static bool started(void)
+{
+	if (state == NOT_STARTED)
+		state = begin() ? USELESS : STARTED;
+	return state == STARTED;
+}
+
 void lazy_arm(const void *addr, size_t length)
 {
 	uintptr_t at = (uintptr_t)addr;
 
 	pthread_mutex_lock(&request.turn);
-	if (state == NOT_STARTED)
-		state = begin() ? USELESS : STARTED;
-	if (state == STARTED)
+	if (started())
 		ask(true, at, at + length);
 	pthread_mutex_unlock(&request.turn);
+}
+
+void lazy_stays(size_t length)
+{
+	pthread_mutex_lock(&request.turn);
+	if (started()) {
+		published->registrations++;
+		published->unmanaged += length;
+	}
+	pthread_mutex_unlock(&request.turn);
+}
+
+void *lazy_page(void)
+{
+	struct uffdio_register arg = {
+		.range.len = sysconf(_SC_PAGESIZE),
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	void *page = NULL;
+
+	pthread_mutex_lock(&request.turn);
+	if (started())
+		page = memory_map(arg.range.len);
+	arg.range.start = (uintptr_t)page;
+	if (page && ioctl(uffd, UFFDIO_REGISTER, &arg)) {
+		memory_unmap(page, arg.range.len);
+		page = NULL;
+	}
+	pthread_mutex_unlock(&request.turn);
+	return page;
 }
 
 void lazy_disarm(const void *addr, size_t length)

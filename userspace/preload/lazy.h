@@ -101,6 +101,15 @@ static inline int memory_move_pages(uintptr_t start, size_t length)
 /* Make this memory lazy, what of it can be. What was lazy there before has ended. */
 void lazy_arm(const void *addr, size_t length);
 
+/* This memory was registered, and stays as it is. */
+void lazy_stays(size_t length);
+
+/*
+ * A page that is missing until somebody accesses it, to try that: then it is zero. The
+ * caller unmaps it. NULL: there is none.
+ */
+void *lazy_page(void);
+
 /* Give all back at once that is away there, and end it. */
 void lazy_disarm(const void *addr, size_t length);
 

@@ -6,8 +6,13 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <infiniband/verbs.h>
+#include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "advise_mr.h"
 #include "lazy.h"
 
 #define VERSIONED(name)	__attribute__((symver(name), visibility("default"), used))
@@ -43,17 +48,74 @@ static void *find(const char *name, const char *version)
 
 static bool has_odp(struct ibv_pd *pd)
 {
-	static bool said;
 	struct ibv_device_attr_ex attr;
 
-	if (!ibv_query_device_ex(pd->context, NULL, &attr) &&
-	    attr.odp_caps.general_caps & IBV_ODP_SUPPORT)
-		return true;
-	if (!said)
-		say("%s has no on-demand paging: memory stays as it is",
-		    ibv_get_device_name(pd->context->device));
-	said = true;
-	return false;
+	return !ibv_query_device_ex(pd->context, NULL, &attr) &&
+	       attr.odp_caps.general_caps & IBV_ODP_SUPPORT;
+}
+
+/*
+ * Whether the driver waits for userfaultfd when a page is missing. Linux without this
+ * project's series has rxe fail the access at once.
+ */
+static bool waits(struct ibv_pd *pd)
+{
+	size_t length = sysconf(_SC_PAGESIZE);
+	void *page = lazy_page();
+	struct ibv_sge sge = { .addr = (uintptr_t)page, .length = length };
+	struct ibv_mr *mr = NULL;
+	int err = 0;
+
+	if (page)
+		mr = ibv_reg_mr(pd, page, length, IBV_ACCESS_LOCAL_WRITE |
+						  IBV_ACCESS_ON_DEMAND);
+	if (mr) {
+		sge.lkey = mr->lkey;
+		err = ibv_advise_mr(pd, IBV_ADVISE_MR_ADVICE_PREFETCH_WRITE,
+				    IBV_ADVISE_MR_FLAG_FLUSH, &sge, 1);
+		if (err == EOPNOTSUPP)
+			err = uverbs_advise_mr(pd, IBV_ADVISE_MR_ADVICE_PREFETCH_WRITE,
+					       IBV_ADVISE_MR_FLAG_FLUSH, &sge, 1);
+		ibv_dereg_mr(mr);
+	}
+	if (page)
+		memory_unmap(page, length);
+	/* Any other error is that of the question. */
+	return err != EFAULT;
+}
+
+/* What was found out about a device: it may be asked by several threads at a time. */
+#define DEVICES	16
+static struct {
+	char name[IBV_SYSFS_NAME_MAX];
+	atomic_bool known;
+	bool lazy;
+} devices[DEVICES];
+static atomic_uint n_devices;
+
+static bool can_be_lazy(struct ibv_pd *pd)
+{
+	const char *name = ibv_get_device_name(pd->context->device);
+	bool odp, lazy;
+	unsigned int i;
+
+	for (i = 0; i < DEVICES; i++)
+		if (devices[i].known && !strcmp(devices[i].name, name))
+			return devices[i].lazy;
+	odp = has_odp(pd);
+	lazy = odp && waits(pd);
+	if (!odp)
+		say("%s has no on-demand paging: memory stays as it is", name);
+	else if (!lazy)
+		say("%s cannot wait for userfaultfd with this kernel's driver: memory stays as it is",
+		    name);
+	i = atomic_fetch_add(&n_devices, 1);
+	if (i < DEVICES) {
+		snprintf(devices[i].name, sizeof(devices[i].name), "%s", name);
+		devices[i].lazy = lazy;
+		devices[i].known = true;
+	}
+	return lazy;
 }
 
 static void *reg(const struct registration *wanted, struct ibv_pd *pd)
@@ -65,10 +127,16 @@ static void *reg(const struct registration *wanted, struct ibv_pd *pd)
 
 	/* With no address it is all memory, which is lazy by itself. */
 	if (inside || !wanted->addr || !wanted->length ||
-	    (uintptr_t)wanted->addr + wanted->length < wanted->length ||
-	    !has_odp(pd))
+	    (uintptr_t)wanted->addr + wanted->length < wanted->length)
 		return wanted->next(wanted);
 	inside = true;
+	if (!can_be_lazy(pd)) {
+		mr = wanted->next(wanted);
+		err = errno;
+		if (mr)
+			lazy_stays(wanted->length);
+		goto out;
+	}
 	lazy_arm(wanted->addr, wanted->length);
 	lazy.access |= IBV_ACCESS_ON_DEMAND;
 	mr = lazy.next(&lazy);
@@ -84,6 +152,7 @@ static void *reg(const struct registration *wanted, struct ibv_pd *pd)
 			said = true;
 		}
 	}
+out:
 	inside = false;
 	errno = err;
 	return mr;
