@@ -39,7 +39,7 @@ static const char doc[] =
 	"Exit status: 0; 2 bad arguments; 3 there is no such process, it is another user's, "
 	"or it has no lazy memory; 4 any other error.";
 
-static pid_t process(struct argp_state *state, const char *text)
+static pid_t pid_argument(struct argp_state *state, const char *text)
 {
 	uint64_t pid = 0;
 
@@ -68,7 +68,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (state->arg_num)
 			argp_failure(state, STATUS_USAGE, 0,
 				     "one process at a time (see --help)");
-		opt->pid = process(state, arg);
+		opt->pid = pid_argument(state, arg);
 		return 0;
 	case ARGP_KEY_NO_ARGS:
 		argp_failure(state, STATUS_USAGE, 0,
