@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * touch PAGES [TIMES]: register that many pages and touch each, in a row, as often as
- * that, registered anew each time, and at last in a child. Says how many could not be
- * had. Each byte is what it was, or none is: a page that is lost stays lost. To be run
- * by uffdmr run.
+ * that, registered anew each time; and at last in a child, some of them registered twice.
+ * Says how many could not be had. Each byte is what it was, or none is: a page that is lost
+ * stays lost. To be run by uffdmr run.
  */
 #include <infiniband/verbs.h>
 #include <setjmp.h>
@@ -103,6 +103,8 @@ int main(int argc, char **argv)
 		ibv_dereg_mr(mr);
 	}
 	mr = ibv_reg_mr(pd, addr, pages * PAGE, IBV_ACCESS_LOCAL_WRITE);
+	ibv_dereg_mr(ibv_reg_mr(pd, addr + pages / 3 * PAGE, pages / 3 * PAGE,
+				IBV_ACCESS_LOCAL_WRITE));
 	pid = fork();
 	if (!pid) {
 		touch_all(addr, pages, lost, false);

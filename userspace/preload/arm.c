@@ -47,12 +47,26 @@ void say(const char *fmt, ...)
 
 /* --- taking away */
 
+/* No range crosses that page's begin any more, if it can be helped. */
+static void cut(uintptr_t at)
+{
+	struct range *range = ranges_at(at);
+
+	/* Of one that is on its way to its shadow an event comes, about all of it. */
+	if (range && range->ready)
+		ranges_cut(at & ~(range->page_size - 1));
+}
+
 /* Wait until no range is left there. */
 static void settle(uintptr_t start, uintptr_t end)
 {
 	struct range *range;
 
 	pthread_mutex_lock(&lock);
+	/* What is beside it stays away. */
+	cut(start);
+	range = ranges_at(end);
+	cut(range ? end + range->page_size - 1 : end);
 	while ((range = ranges_from(start)) && range->start < end) {
 		for (; range && range->start < end; range = ranges_next(range))
 			range->hurry = true;

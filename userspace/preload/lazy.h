@@ -24,7 +24,7 @@
  *
  *	the program's	ask for memory to be made lazy, one at a time (arm.c:
  *			@request), and wait
- *	arming		(arm.c) takes the pages away; it makes ranges
+ *	arming		(arm.c) takes the pages away; it makes ranges, and cuts them
  *	serving		(serve.c) reads messages, gives pages, splits, moves and ends
  *			ranges
  *

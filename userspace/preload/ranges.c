@@ -133,5 +133,6 @@ bool ranges_cut(uintptr_t at)
 		range_free(upper);
 		return false;
 	}
+	published->regions++;
 	return true;
 }
