@@ -103,8 +103,8 @@ int main(int argc, char **argv)
 		ibv_dereg_mr(mr);
 	}
 	mr = ibv_reg_mr(pd, addr, pages * PAGE, IBV_ACCESS_LOCAL_WRITE);
-	ibv_dereg_mr(ibv_reg_mr(pd, addr + pages / 3 * PAGE, pages / 3 * PAGE,
-				IBV_ACCESS_LOCAL_WRITE));
+	ibv_dereg_mr(ibv_reg_mr(pd, addr + pages / 3 * PAGE,
+				(pages + 2) / 3 * PAGE, IBV_ACCESS_LOCAL_WRITE));
 	pid = fork();
 	if (!pid) {
 		touch_all(addr, pages, lost, false);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "stat.h"
 #include "statistics.h"
@@ -18,7 +21,18 @@ static uint64_t faults_before(const struct published *slot,
 	return slot->stats.messages;
 }
 
-static void histogram(const struct uffdmr_stats *stats)
+/* How many lines a screen has; the last one is the cursor's. */
+static int screen_lines(void)
+{
+	struct winsize size;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || !size.ws_row)
+		return INT_MAX;
+	return size.ws_row - 1;
+}
+
+/* If there is room for it. */
+static void histogram(const struct uffdmr_stats *stats, int lines)
 {
 	int first = 0, last = UFFDMR_BUCKETS - 1, i;
 	uint64_t most = 1;
@@ -27,6 +41,9 @@ static void histogram(const struct uffdmr_stats *stats)
 		first++;
 	while (last > first && !stats->latency[last])
 		last--;
+	if (last - first + 3 > lines)
+		return;
+	printf("\nfrom the fault to its page:\n");
 	for (i = first; i <= last; i++)
 		if (stats->latency[i] > most)
 			most = stats->latency[i];
@@ -54,28 +71,34 @@ static void row(const struct published *slot, double per_second)
 void stat_screen(const struct published *slots, int n,
 		 const struct published *before, int n_before, double seconds)
 {
+	/* Behind the heading, an empty line and the sum. */
+	int lines = screen_lines() - 3, shown = n;
 	struct published sum = { 0 };
 	int i;
 
-	/* From the top; what was longer before is erased. */
-	printf("\033[H\033[J");
+	if (shown > lines)
+		shown = lines > 1 ? lines - 1 : 0;
+	/* From the top; what was longer before is erased, and what is too wide cut off. */
+	printf("\033[H\033[J\033[?7l");
 	printf("%-15s %7s %7s %10s %5s %9s %8s %10s %10s\n", "PROGRAM", "PID",
 	       "REGIONS", "SIZE", "HERE%", "FAULTS", "/s", "MEDIAN", "P99");
 	for (i = 0; i < n; i++) {
 		uint64_t faults = slots[i].stats.messages -
 				  faults_before(&slots[i], before, n_before);
 
-		row(&slots[i], seconds > 0 ? faults / seconds : 0);
+		if (i < shown)
+			row(&slots[i], seconds > 0 ? faults / seconds : 0);
 		statistics_add(&sum, &slots[i]);
 	}
+	if (shown < n)
+		printf("%d more\n", n - shown);
 	printf("\n%s on demand, %s in the background, %ju failures, %ju retries\n",
 	       text_bytes(sum.stats.demand_bytes),
 	       text_bytes(sum.stats.background_bytes),
 	       (uintmax_t)sum.stats.failures, (uintmax_t)sum.stats.retries);
-	if (sum.stats.latency_count) {
-		printf("\nfrom the fault to its page:\n");
-		histogram(&sum.stats);
-	}
+	if (sum.stats.latency_count)
+		histogram(&sum.stats, lines - n);
+	printf("\033[?7h");
 	fflush(stdout);
 }
 
