@@ -584,6 +584,26 @@ TEST_F(away, by_system_calls_of_its_own)
 	EXPECT_EQ(0, elsewhere);
 }
 
+/* A program may take a low descriptor for one that only it can have opened. */
+TEST_F(away, descriptors_out_of_the_way)
+{
+	char path[40], file[100];
+	ssize_t length;
+	int fd;
+
+	for (fd = 3; fd < 200; fd++) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		length = readlink(path, file, sizeof(file) - 1);
+		if (length < 0)
+			continue;
+		file[length] = 0;
+		EXPECT_EQ(NULL, strstr(file, "[userfaultfd]"));
+		EXPECT_EQ(NULL, strstr(file, "[eventfd]"));
+		EXPECT_EQ(NULL, strstr(file, "maps"));
+		EXPECT_EQ(NULL, strstr(file, "uffdmr"));
+	}
+}
+
 TEST_F(away, given_to_the_kernel)
 {
 	char byte[8];

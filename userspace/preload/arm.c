@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "lazy.h"
@@ -43,6 +44,22 @@ void say(const char *fmt, ...)
 	line[n] = '\n';
 	if (write(STDERR_FILENO, line, n + 1) < 0)
 		return;
+}
+
+int out_of_the_way(int fd)
+{
+	struct rlimit limit;
+	int high;
+
+	/* Not too high: the kernel's table is as large as the highest one. */
+	if (fd < 0 || getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < 256)
+		return fd;
+	high = fcntl(fd, F_DUPFD_CLOEXEC,
+		     (limit.rlim_cur < 1024 ? (int)limit.rlim_cur : 1024) - 32);
+	if (high < 0)
+		return fd;
+	close(fd);
+	return high;
 }
 
 /* --- taking away */
@@ -270,6 +287,8 @@ static int open_published(const struct preload_config *config)
 		published = file->slot;
 		published_take(published);
 	}
+	/* Open for "uffdmr stat". */
+	out_of_the_way(fd);
 	published->page_size = sysconf(_SC_PAGESIZE);
 	return 0;
 }
@@ -290,7 +309,8 @@ static int begin(void)
 		say("%s: memory stays as it is", uffdmr_error());
 		return -1;
 	}
-	maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	uffd = out_of_the_way(uffd);
+	maps = out_of_the_way(open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
 	sem_init(&request.wanted, 0, 0);
 	sem_init(&request.done, 0, 0);
 	err = maps < 0 || open_published(&config) ? errno : 0;

@@ -113,6 +113,12 @@ void *lazy_page(void);
 /* Give all back at once that is away there, and end it. */
 void lazy_disarm(const void *addr, size_t length);
 
+/*
+ * The same file by a high descriptor, which is no program's that closes or replaces low
+ * ones. What is none, of an open() that failed, stays so.
+ */
+int out_of_the_way(int fd);
+
 /* One line on stderr. */
 __printf(1, 2)
 void say(const char *fmt, ...);

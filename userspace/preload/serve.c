@@ -581,7 +581,7 @@ int serve_start(const struct preload_config *wanted)
 	config = *wanted;
 	srand48_r(config.seed, &dice);
 	populate_next = now_ns();
-	kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	kick = out_of_the_way(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	if (kick < 0)
 		return errno;
 	err = thread_start(&thread, serve, NULL);
