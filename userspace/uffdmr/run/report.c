@@ -10,7 +10,7 @@ static void write_text(const struct published *sum)
 	const struct uffdmr_stats *stats = &sum->stats;
 
 	if (!sum->registrations) {
-		fprintf(stderr, "uffdmr run: no memory was registered (is the program static, or setuid?)\n");
+		fprintf(stderr, "uffdmr run: no memory was registered (is the program static, or setuid, or does it dlopen() libibverbs?)\n");
 		return;
 	}
 	fprintf(stderr, "uffdmr run: %ju registrations, %s of it lazy, %s as it was\n",
