@@ -634,6 +634,68 @@ TEST_F(away, refused)
 	EXPECT_EQ(0, wrong(addr, SIZE, 6));
 }
 
+/* --- shared memory, of either page size */
+
+static size_t wrong_in_child(const void *addr, size_t length, unsigned int seed)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(!!wrong(addr, length, seed));
+	return waitpid(pid, &status, 0) == pid && !status ? 0 : length;
+}
+
+#define SHARED(name, page_size, flags)						\
+	TEST_F(away, name)							\
+	{									\
+		shared(_metadata, &self->lab, self->mine_mr, page_size, flags);	\
+	}
+
+static void shared(struct __test_metadata *_metadata, struct lab *lab,
+		   struct ibv_mr *mine, size_t page_size, int flags)
+{
+	size_t length = 4 * page_size;
+	int fd = memfd_create("lazy", flags);
+	char *addr, *to;
+	struct ibv_mr *mr;
+
+	ASSERT_EQ(0, ftruncate(fd, length));
+	addr = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, addr);
+	fill(addr, length, 1);
+	mr = ibv_reg_mr(lab->pd, addr, length, ACCESS_ALL);
+	ASSERT_NE(NULL, mr);
+	ASSERT_EQ(length / PAGE, absent(addr, length));
+	EXPECT_EQ(0, wrong_in_child(addr, length, 1));
+	EXPECT_EQ(0, wrong(addr, length, 1));
+
+	/* A hole is made in the file. */
+	ibv_dereg_mr(mr);
+	mr = ibv_reg_mr(lab->pd, addr, length, ACCESS_ALL);
+	ASSERT_NE(NULL, mr);
+	ASSERT_EQ(0, madvise(addr, page_size, MADV_REMOVE));
+	DO(lab, transfer(lab, mine, IBV_WR_RDMA_READ, mr->rkey, (uintptr_t)addr,
+			 100));
+	EXPECT_EQ(0, nonzero(mine->addr, 100));
+	EXPECT_EQ(0, nonzero(addr, page_size));
+	fill(addr, page_size, 1);
+	EXPECT_EQ(0, wrong(addr, length, 1));
+
+	/* It moves to where there is room for hugepages. */
+	ibv_dereg_mr(mr);
+	to = mmap(NULL, length, PROT_NONE, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, to);
+	ASSERT_NE(NULL, ibv_reg_mr(lab->pd, addr, length, ACCESS_ALL));
+	ASSERT_EQ(to, mremap(addr, length, length, MREMAP_MAYMOVE | MREMAP_FIXED,
+			     to));
+	EXPECT_EQ(length / PAGE, absent(to, length));
+	EXPECT_EQ(0, wrong(to, length, 1));
+}
+
+SHARED(shared_file, PAGE, 0)
+SHARED(shared_hugepages, HUGE, MFD_HUGETLB)
+
 /* It cannot be read, not even to be given back. */
 TEST_F(away, unreadable)
 {
@@ -725,6 +787,48 @@ TEST_F(away, written_meanwhile)
 	/* The first is written by the transfer, too. */
 	for (i = 1; i < PAGES; i++)
 		EXPECT_EQ(writer.rounds, writer.count[i * PAGE / sizeof(uint64_t)]);
+}
+
+struct registrar {
+	struct lab *lab;
+	char *addr;
+	bool failed;
+};
+
+static void *register_on(void *arg)
+{
+	struct registrar *registrar = arg;
+	struct ibv_mr *mr;
+	int i;
+
+	for (i = 0; i < 30; i++) {
+		mr = ibv_reg_mr(registrar->lab->pd, registrar->addr,
+				20 * PAGE + 100, ACCESS_ALL);
+		/* What is touched is another page each time. */
+		if (!mr || !registrar->addr[i % 20 * PAGE])
+			registrar->failed = true;
+		if (mr)
+			ibv_dereg_mr(mr);
+	}
+	return NULL;
+}
+
+TEST_F(away, registered_by_two)
+{
+	struct registrar low = { .lab = &self->lab, .addr = self->addr };
+	struct registrar high = {
+		.lab = &self->lab,
+		.addr = self->addr + 15 * PAGE + 10,
+	};
+	pthread_t thread;
+
+	memset(self->addr, 1, SIZE);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, register_on, &low));
+	register_on(&high);
+	pthread_join(thread, NULL);
+	EXPECT_FALSE(low.failed);
+	EXPECT_FALSE(high.failed);
+	EXPECT_EQ(SIZE, nonzero(self->addr, SIZE));
 }
 
 /* The stack that it runs on goes away. */
