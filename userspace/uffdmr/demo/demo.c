@@ -11,6 +11,7 @@
 #include "delayed_region.h"
 #include "demo.h"
 #include "pattern.h"
+#include "progress.h"
 #include "rc_pair.h"
 #include "refused.h"
 
@@ -43,6 +44,7 @@ struct demo {
 	struct ibv_mr *local_mr;
 	struct rc_pair pair;
 	uint64_t deadline;
+	struct progress progress;
 };
 
 /* Fault messages that the region has read so far. */
@@ -158,6 +160,8 @@ static int request(struct demo *demo, enum direction direction, size_t offset,
 	}
 	demo->result->messages = messages(demo);
 	demo->result->requests[direction]++;
+	progress_at(&demo->progress, demo->result->messages,
+		    demo->options->pages);
 	demo->result->bytes[direction] += length;
 	return 0;
 }
@@ -313,7 +317,9 @@ int demo_run(const struct demo_options *options, struct demo_result *result,
 	err = set_up(&demo, status);
 	if (!err) {
 		demo.deadline = now_ns() + options->timeout_ns;
+		progress_start(&demo.progress, "uffdmr demo");
 		err = transfer_all(&demo);
+		progress_end(&demo.progress);
 		if (!err)
 			result->right = true;
 		/* A verdict, good or bad, is a result. */
