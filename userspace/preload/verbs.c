@@ -46,12 +46,53 @@ static void *find(const char *name, const char *version)
 	return function;
 }
 
-static bool has_odp(struct ibv_pd *pd)
+static bool has_odp(struct ibv_pd *pd, struct ibv_odp_caps *caps)
 {
 	struct ibv_device_attr_ex attr;
 
-	return !ibv_query_device_ex(pd->context, NULL, &attr) &&
-	       attr.odp_caps.general_caps & IBV_ODP_SUPPORT;
+	if (ibv_query_device_ex(pd->context, NULL, &attr))
+		return false;
+	*caps = attr.odp_caps;
+	return caps->general_caps & IBV_ODP_SUPPORT;
+}
+
+/* What of a transport's operations does not go with on-demand paging. */
+static void say_missing(const char *device, const struct ibv_odp_caps *caps)
+{
+	static const struct {
+		uint32_t bit;
+		const char *name;
+	} operations[] = {
+		{ IBV_ODP_SUPPORT_SEND, "send" },
+		{ IBV_ODP_SUPPORT_RECV, "receive" },
+		{ IBV_ODP_SUPPORT_SRQ_RECV, "SRQ receive" },
+		{ IBV_ODP_SUPPORT_WRITE, "write" },
+		{ IBV_ODP_SUPPORT_READ, "read" },
+		{ IBV_ODP_SUPPORT_ATOMIC, "atomic" },
+	};
+	const struct {
+		const char *name;
+		uint32_t has;
+		size_t n;	/* of @operations, which it has without paging */
+	} transports[] = {
+		{ "RC", caps->per_transport_caps.rc_odp_caps, 6 },
+		{ "UC", caps->per_transport_caps.uc_odp_caps, 4 },
+		{ "UD", caps->per_transport_caps.ud_odp_caps, 3 },
+	};
+	char text[400];
+	size_t i, j, length = 0;
+
+	for (i = 0; i < ARRAY_SIZE(transports); i++)
+		for (j = 0; j < transports[i].n; j++)
+			if (!(transports[i].has & operations[j].bit))
+				length += snprintf(text + length,
+						   sizeof(text) - length,
+						   "%s %s %s",
+						   length ? "," : "",
+						   transports[i].name,
+						   operations[j].name);
+	if (length)
+		say("with on-demand paging %s cannot do:%s", device, text);
 }
 
 /*
@@ -96,19 +137,22 @@ static atomic_uint n_devices;
 static bool can_be_lazy(struct ibv_pd *pd)
 {
 	const char *name = ibv_get_device_name(pd->context->device);
+	struct ibv_odp_caps caps;
 	bool odp, lazy;
 	unsigned int i;
 
 	for (i = 0; i < DEVICES; i++)
 		if (devices[i].known && !strcmp(devices[i].name, name))
 			return devices[i].lazy;
-	odp = has_odp(pd);
+	odp = has_odp(pd, &caps);
 	lazy = odp && waits(pd);
 	if (!odp)
 		say("%s has no on-demand paging: memory stays as it is", name);
 	else if (!lazy)
 		say("%s cannot wait for userfaultfd with this kernel's driver: memory stays as it is",
 		    name);
+	else
+		say_missing(name, &caps);
 	i = atomic_fetch_add(&n_devices, 1);
 	if (i < DEVICES) {
 		snprintf(devices[i].name, sizeof(devices[i].name), "%s", name);
