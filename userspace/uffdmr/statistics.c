@@ -4,11 +4,26 @@
 #include "statistics.h"
 #include "util.h"
 
+void statistics_add_latencies(struct uffdmr_stats *to,
+			      const struct uffdmr_stats *from)
+{
+	int i;
+
+	if (from->latency_count && (!to->latency_count ||
+				    from->latency_min_ns < to->latency_min_ns))
+		to->latency_min_ns = from->latency_min_ns;
+	if (from->latency_max_ns > to->latency_max_ns)
+		to->latency_max_ns = from->latency_max_ns;
+	to->latency_count += from->latency_count;
+	to->latency_sum_ns += from->latency_sum_ns;
+	for (i = 0; i < UFFDMR_BUCKETS; i++)
+		to->latency[i] += from->latency[i];
+}
+
 void statistics_add(struct published *sum, const struct published *slot)
 {
 	const struct uffdmr_stats *from = &slot->stats;
 	struct uffdmr_stats *to = &sum->stats;
-	int i;
 
 	sum->regions += slot->regions;
 	sum->registrations += slot->registrations;
@@ -25,15 +40,7 @@ void statistics_add(struct published *sum, const struct published *slot)
 	to->duplicates += from->duplicates;
 	to->failures += from->failures;
 	to->retries += from->retries;
-	if (from->latency_count && (!to->latency_count ||
-				    from->latency_min_ns < to->latency_min_ns))
-		to->latency_min_ns = from->latency_min_ns;
-	if (from->latency_max_ns > to->latency_max_ns)
-		to->latency_max_ns = from->latency_max_ns;
-	to->latency_count += from->latency_count;
-	to->latency_sum_ns += from->latency_sum_ns;
-	for (i = 0; i < UFFDMR_BUCKETS; i++)
-		to->latency[i] += from->latency[i];
+	statistics_add_latencies(to, from);
 }
 
 static json_t *latency_json(const struct uffdmr_stats *stats)

@@ -11,6 +11,10 @@
 /* Add @slot up to @sum, which is all zero in the begin. */
 void statistics_add(struct published *sum, const struct published *slot);
 
+/* The same of the latencies alone. */
+void statistics_add_latencies(struct uffdmr_stats *to,
+			      const struct uffdmr_stats *from);
+
 /* NULL: there is no memory. */
 json_t *statistics_json(const struct published *slot);
 

@@ -16,10 +16,12 @@
 #include "clock.h"
 #include "delayed_region.h"
 #include "format.h"
+#include "map_bytes.h"
 #include "pattern.h"
 #include "plot.h"
 #include "progress.h"
 #include "refused.h"
+#include "statistics.h"
 
 #define REGION_SEED	1
 #define WRITE_SEED	2
@@ -178,26 +180,10 @@ static int run_pass(struct bench *bench, struct cell *cell, bool cold,
 	return add(bench, cold ? &cell->cold_ns : &cell->resident_ns, ns);
 }
 
-/* The latencies of one run more. */
-static void add_faults(struct uffdmr_stats *sum, struct uffdmr *region)
-{
-	struct uffdmr_stats run;
-	int i;
-
-	uffdmr_get_stats(region, &run);
-	if (!sum->latency_count || run.latency_min_ns < sum->latency_min_ns)
-		sum->latency_min_ns = run.latency_min_ns;
-	if (run.latency_max_ns > sum->latency_max_ns)
-		sum->latency_max_ns = run.latency_max_ns;
-	sum->latency_sum_ns += run.latency_sum_ns;
-	sum->latency_count += run.latency_count;
-	for (i = 0; i < UFFDMR_BUCKETS; i++)
-		sum->latency[i] += run.latency[i];
-}
-
 static int run_cell(struct bench *bench, struct cell *cell)
 {
 	struct uffdmr *region = cold_region(bench, cell->touch->latency_ns);
+	struct uffdmr_stats stats;
 	struct ibv_mr *mr;
 	int err;
 
@@ -210,8 +196,8 @@ static int run_cell(struct bench *bench, struct cell *cell)
 		return fail(bench->failure, 0, "%s", uffdmr_error());
 	}
 	err = run_pass(bench, cell, true, region, mr);
-	if (!err)
-		add_faults(&cell->faults, region);
+	uffdmr_get_stats(region, &stats);
+	statistics_add_latencies(&cell->faults, &stats);
 	if (!err)
 		err = run_pass(bench, cell, false, region, mr);
 	ibv_dereg_mr(mr);
@@ -254,27 +240,18 @@ static uint64_t most(const struct option_list *list)
 	return most;
 }
 
-static int map_bytes(struct bench *bench, char **where)
-{
-	size_t size = bench->options->region;
-	void *address = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (address == MAP_FAILED)
-		return fail(bench->failure, errno, "cannot map %zu bytes", size);
-	*where = address;
-	return 0;
-}
-
 static int map_all(struct bench *bench)
 {
 	int err;
 
-	err = map_bytes(bench, &bench->content);
+	err = map_bytes(&bench->content, bench->options->region,
+			bench->failure);
 	if (!err)
-		err = map_bytes(bench, &bench->written);
+		err = map_bytes(&bench->written, bench->options->region,
+				bench->failure);
 	if (!err)
-		err = map_bytes(bench, &bench->local);
+		err = map_bytes(&bench->local, bench->options->region,
+				bench->failure);
 	if (err)
 		return err;
 	pattern_fill(bench->content, bench->options->region, REGION_SEED, 0);

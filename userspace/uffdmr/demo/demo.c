@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "delayed_region.h"
 #include "demo.h"
+#include "map_bytes.h"
 #include "pattern.h"
 #include "progress.h"
 #include "rc_pair.h"
@@ -54,17 +55,6 @@ static unsigned int messages(const struct demo *demo)
 
 	uffdmr_get_stats(demo->region, &stats);
 	return stats.messages;
-}
-
-static int map_bytes(struct demo *demo, char **where, size_t size)
-{
-	void *address = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (address == MAP_FAILED)
-		return fail(demo->failure, errno, "cannot map %zu bytes", size);
-	*where = address;
-	return 0;
 }
 
 /* What a machine may lack: a device, on-demand paging, userfaultfd. */
@@ -281,11 +271,12 @@ static int set_up(struct demo *demo, int *status)
 	int err;
 
 	demo->local_size = demo->size / 2 + GUARD;
-	err = map_bytes(demo, &demo->content, demo->size);
+	err = map_bytes(&demo->content, demo->size, demo->failure);
 	if (!err)
-		err = map_bytes(demo, &demo->image, demo->size);
+		err = map_bytes(&demo->image, demo->size, demo->failure);
 	if (!err)
-		err = map_bytes(demo, &demo->local, demo->local_size);
+		err = map_bytes(&demo->local, demo->local_size,
+				demo->failure);
 	if (err)
 		return err;
 	pattern_fill(demo->content, demo->size, REGION_SEED, 0);
