@@ -5,5 +5,5 @@
 # it in each way, and compare every byte.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --hugepages 16 --timeout 600 -- build/userspace/uffdmr run --latency 500us \
+exec vm/run --quiet --hugepages 16 --timeout 900 -- build/userspace/uffdmr run --latency 500us \
 	--jitter 300us -- build/tests/uffdmr/lazy
