@@ -23,6 +23,7 @@
 #define HUGE	(2UL << 20)
 #define PAGES	40
 #define SIZE	(PAGES * PAGE)
+#define SLOW	120	/* s: a debug kernel, emulated, with two CPUs that others use, too */
 
 #undef ibv_reg_mr
 #undef ibv_reg_mr_iova
@@ -394,7 +395,7 @@ static void *throw_away(void *arg)
 }
 
 /* Userfaultfd gives nothing as long as an event is on its way. */
-TEST_F(away, grown_meanwhile)
+TEST_F_TIMEOUT(away, grown_meanwhile, SLOW)
 {
 	struct writer writer = { .count = (void *)self->addr };
 	size_t length = 50 * PAGE;
@@ -426,7 +427,7 @@ static void *look(void *arg)
 }
 
 /* The fault comes before the event that tells of the move. */
-TEST_F(away, moved_where_others_look)
+TEST_F_TIMEOUT(away, moved_where_others_look, SLOW)
 {
 	char *from = self->mine + SIZE / 2, *to = self->mine + SIZE / 4;
 	struct writer writer = { .count = (void *)to };
@@ -530,7 +531,7 @@ TEST_F(away, half_protected)
 }
 
 /* More than the report has room for at a time. */
-TEST_F(away, forked_often)
+TEST_F_TIMEOUT(away, forked_often, SLOW)
 {
 	char *addr = self->mine + SIZE / 2;
 	int i, status;
