@@ -88,4 +88,7 @@ show_logs() {
 		printf '== %s\n' "${log##*/}"
 		cat "$log"
 	done
+	# Of the devices of both sides.
+	rdma resource show qp
+	rdma statistic
 }
