@@ -369,21 +369,40 @@ void acceptor_admit_session(struct acceptor *acceptor, uint64_t session,
 	pthread_mutex_unlock(&acceptor->lock);
 }
 
-unsigned int acceptor_drop_clients(struct acceptor *acceptor)
+/* @lock is held. Returns how many there were. */
+static unsigned int drop(struct acceptor *acceptor, bool clients)
 {
 	struct conn *conn;
 	unsigned int n = 0;
 
-	pthread_mutex_lock(&acceptor->lock);
-	acceptor->clients = false;
 	for (conn = acceptor->conns; conn; conn = conn->next) {
-		if (conn->ask.purpose != LINK_CLIENT || !conn->alive)
+		bool client = conn->ask.purpose == LINK_CLIENT;
+
+		if (client != clients || !conn->alive)
 			continue;
 		end_conn(conn);
 		n++;
 	}
+	return n;
+}
+
+unsigned int acceptor_drop_clients(struct acceptor *acceptor)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&acceptor->lock);
+	acceptor->clients = false;
+	n = drop(acceptor, true);
 	pthread_mutex_unlock(&acceptor->lock);
 	return n;
+}
+
+void acceptor_drop_session(struct acceptor *acceptor)
+{
+	pthread_mutex_lock(&acceptor->lock);
+	acceptor->session_id = 0;
+	drop(acceptor, false);
+	pthread_mutex_unlock(&acceptor->lock);
 }
 
 unsigned int acceptor_clients(struct acceptor *acceptor)

@@ -148,8 +148,8 @@ static const struct argp source_argp = {
 	.args_doc = "ADDRESS",
 	.doc = "Run a key-value table that clients reach by RDMA at ADDRESS, until a "
 	       "destination takes it over, and serve what that still misses.\v"
-	       "SIGUSR1 tells a source whose workload has moved that the destination is "
-	       "dead: the workload goes on at the source, as it was when it left.",
+	       "SIGUSR1 has the workload go on at the source, as it was when it left: for a "
+	       "destination that is dead. One that is not loses what was done there, and ends.",
 };
 
 /* --- destination */

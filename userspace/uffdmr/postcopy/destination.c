@@ -169,6 +169,12 @@ static void say_back(struct destination *d)
 	postcopy_say("goes on: the source is back");
 }
 
+static int taken_back(struct destination *d)
+{
+	return fail(d->failure, 0, "the source has the workload back%s",
+		    d->mine ? ", what was done here since is lost" : "");
+}
+
 /* 0, also while the source is away; an error that will not pass. */
 static int look_after(struct destination *d)
 {
@@ -189,8 +195,7 @@ static int look_after(struct destination *d)
 		return 0;
 	err = pull_reconnect(d->pull, now_ns() + TRY, &why);
 	if (err == -EBUSY)
-		return fail(d->failure, 0,
-			    "the source has the workload back, what was done here since is lost");
+		return taken_back(d);
 	if (err == -EPROTO)
 		return fail(d->failure, 0, "%s", why.text);
 	d->next_try = now_ns() + TRY_EVERY;
@@ -348,16 +353,23 @@ static int start_here(struct destination *d)
 	return err;
 }
 
-/* The source may end. If it has done so already, nobody minds. */
-static void release_source(struct destination *d)
+/*
+ * The source may end. If it has done so already, nobody minds; one that says no has the
+ * workload itself.
+ */
+static int release_source(struct destination *d)
 {
 	struct failure ignored = { 0 };
+	int err;
 
-	if (!tell(d, WIRE_DONE, WIRE_THANKS, &ignored))
-		return;
-	ignored = (struct failure){ 0 };
-	if (!greet_again(d, &ignored))
-		tell(d, WIRE_DONE, WIRE_THANKS, &ignored);
+	err = tell(d, WIRE_DONE, WIRE_THANKS, &ignored);
+	if (err && err != -EACCES) {
+		ignored = (struct failure){ 0 };
+		err = greet_again(d, &ignored);
+		if (!err)
+			err = tell(d, WIRE_DONE, WIRE_THANKS, &ignored);
+	}
+	return err == -EACCES ? taken_back(d) : 0;
 }
 
 static int move_workload(struct destination *d)
@@ -381,7 +393,9 @@ static int move_workload(struct destination *d)
 	if (err)
 		return err;
 	progress_end(&d->progress);
-	release_source(d);
+	err = release_source(d);
+	if (err)
+		return err;
 	__atomic_store_n(&header->complete, 1, __ATOMIC_RELEASE);
 	postcopy_say("nothing is missing any more, the source may end");
 	return 0;

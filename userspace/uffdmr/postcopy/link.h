@@ -118,6 +118,9 @@ void acceptor_admit_session(struct acceptor *acceptor, uint64_t session,
  */
 unsigned int acceptor_drop_clients(struct acceptor *acceptor);
 
+/* The same for the session; who comes with it again learns that it is over. */
+void acceptor_drop_session(struct acceptor *acceptor);
+
 unsigned int acceptor_clients(struct acceptor *acceptor);
 
 #endif

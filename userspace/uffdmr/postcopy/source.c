@@ -4,10 +4,12 @@
  * until the destination has that, too. One thread does what the peers' messages say.
  *
  *	RUNNING -> STOPPED	WIRE_STOP
- *	STOPPED -> RUNNING	the destination is gone: nobody else has the workload
+ *	STOPPED -> RUNNING	the destination is gone, or SIGUSR1: nobody else has the
+ *				workload
  *	STOPPED -> MOVED	WIRE_START
  *	MOVED -> (end)		WIRE_DONE
- *	MOVED -> RUNNING	SIGUSR1: the user knows that the destination is dead
+ *	MOVED -> RUNNING	SIGUSR1: the user knows that the destination is dead, or
+ *				wants its end
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -72,6 +74,7 @@ static void stop_workload(struct source *source)
 	meta->clients = host_stop(&source->host);
 	meta->state = source->host.state;
 	source->stopped = true;
+	postcopy_say("the workload is stopped");
 }
 
 /* Whoever has the session may read the table. */
@@ -83,20 +86,40 @@ static void admit(struct source *source)
 			       source->store.meta->session, &grant);
 }
 
-/* Only the user can know that a destination does not run it any more. */
+/* The destination gets nothing from here any more, which ends it if it is alive. */
+static void end_session(struct source *source)
+{
+	int i;
+
+	source->store.meta->session = 0;
+	acceptor_drop_session(source->host.acceptor);
+	for (i = 0; i < PEERS && source->destination >= 0; i++) {
+		if (source->peers[i] != source->destination)
+			continue;
+		close(source->peers[i]);
+		source->peers[i] = -1;
+		source->destination = -1;
+	}
+}
+
+/*
+ * Only the user can know that a destination does not run it any more. Before it runs
+ * here what the destination has must be all that it will ever have.
+ */
 static int take_back(struct source *source)
 {
 	struct store_meta *meta = source->store.meta;
 
-	if (!moved(source)) {
+	if (!moved(source) && !source->stopped) {
 		postcopy_say("the workload is here already");
 		return 0;
 	}
-	meta->parent = meta->generation;
-	meta->generation += 2;
-	meta->session = 0;
-	admit(source);
-	meta->phase = STORE_RUNNING;
+	end_session(source);
+	if (moved(source)) {
+		meta->parent = meta->generation;
+		meta->generation += 2;
+		meta->phase = STORE_RUNNING;
+	}
 	postcopy_say("the workload goes on here");
 	return run_workload(source);
 }
@@ -164,6 +187,7 @@ static int track(struct source *source, int fd)
 		err = uffdmr_dirty(source->tracked, forget_run, NULL);
 	if (!source->tracked || err)
 		return refuse(fd, uffdmr_error());
+	postcopy_say("what is written is noted");
 	return answer(fd, WIRE_TRACKED, NULL, 0);
 }
 
@@ -218,6 +242,8 @@ static int start(struct source *source, int fd)
 
 	if (!source->stopped && !moved(source))
 		return refuse(fd, "the workload is not stopped");
+	if (!moved(source))
+		postcopy_say("the workload has moved");
 	meta->phase = STORE_MOVED;
 	source->stopped = false;
 	return answer(fd, WIRE_STATE, words, STATE_WORDS);
