@@ -163,18 +163,24 @@ static int check(struct run *run)
 
 /* --- reports */
 
+/* The last of them was not a whole one. */
+static size_t used_buckets(const struct run *run)
+{
+	size_t used = (run->finished - run->all.start) / BUCKET_NS + 1;
+
+	return used < run->all.n_buckets ? used : run->all.n_buckets;
+}
+
 /* The server has its own, which this is part of. */
 static int tell_server(struct run *run, const struct totals *totals)
 {
 	const struct postcopy_options *options = run->all.options;
 	const char *address = options->addresses[run->clients[0].server];
-	size_t used = (run->finished - run->all.start) / BUCKET_NS, i;
+	size_t used = used_buckets(run), i;
 	struct wire_message answer;
 	uint64_t *words;
 	int fd, err;
 
-	if (used > run->all.n_buckets)
-		used = run->all.n_buckets;
 	words = calloc(RESULT_WORDS + used, sizeof(*words));
 	if (!words)
 		return fail(run->failure, ENOMEM, "no memory");
@@ -255,10 +261,10 @@ static int report_json(const struct run *run, const struct totals *totals)
 {
 	const struct verdict *verdict = &run->verdict;
 	json_t *buckets = json_array(), *root;
-	size_t used = (run->finished - run->all.start) / BUCKET_NS, i;
+	size_t used = used_buckets(run), i;
 	int err;
 
-	for (i = 0; i < used && i < run->all.n_buckets; i++)
+	for (i = 0; i < used; i++)
 		json_array_append_new(buckets,
 				      json_integer(run->all.buckets[i]));
 	root = json_pack("{si sI s{sI sI sI sI} sI sI sI sI so s{sI so} sb}",

@@ -257,7 +257,8 @@ static void plot_throughput_data(const struct move *move, FILE *plot)
 		double width = result->words[RESULT_BUCKET_NS] / 1e9;
 		double start = after_begin(move, result->words[RESULT_START]);
 
-		for (i = 0; i < result->n; i++)
+		/* The last one is not whole. */
+		for (i = 0; i + 1 < result->n; i++)
 			fprintf(plot, "%.4f %.1f\n", start + i * width,
 				result->buckets[i] / width);
 		/* Another line. */

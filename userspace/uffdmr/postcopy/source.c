@@ -9,7 +9,7 @@
  *	STOPPED -> MOVED	WIRE_START
  *	MOVED -> (end)		WIRE_DONE
  *	MOVED -> RUNNING	SIGUSR1: the user knows that the destination is dead, or
- *				wants its end
+ *				its end is wanted
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -34,7 +34,7 @@ enum wire_type {
 	WIRE_DONE,		/* nothing is missing any more: the source may end */
 	WIRE_THANKS,
 	/* Of a client, to where the workload is. */
-	WIRE_RESULT,		/* enum result_word, and a word a bucket */
+	WIRE_RESULT,		/* enum result_word, and a word a bucket, the last begun */
 	WIRE_NOTED,
 	/* The answer to anything: a text, eight bytes a word. */
 	WIRE_REFUSED,
