@@ -21,7 +21,6 @@
 #include "pull.h"
 #include "report.h"
 
-#define DEPTH		64	/* extents */
 #define EXTENT		(32UL << 10)
 #define BARE		200	/* READs that are measured */
 #define TICK_MS		20
@@ -532,11 +531,10 @@ static int make_region(struct destination *d)
 		.port = d->options->port,
 		.session = d->session,
 		.length = d->move->length,
-		.depth = DEPTH,
 	};
 	struct uffdmr_attr attr = {
 		.length = d->move->length,
-		.depth = DEPTH,
+		.depth = PULL_DEPTH,
 		.extent = EXTENT,
 		.retries = ~0U,
 	};

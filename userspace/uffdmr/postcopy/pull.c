@@ -25,13 +25,7 @@
 
 #define COMPLETIONS	16	/* polled at a time */
 #define MEASURED	4096	/* bytes */
-
-/*
- * READs of the background that are on their way: a demand READ comes behind them on the
- * wire. Fewer while somebody waits.
- */
-#define BACKGROUND_IDLE	4
-#define BACKGROUND_BUSY	1
+#define RING		(PULL_DEPTH + 1)
 
 enum { DEMAND, BACKGROUND, LANES };
 
@@ -45,7 +39,7 @@ struct lane {
 
 	bool up;		/* its queue pair takes requests */
 	unsigned int posted;
-	struct uffdmr_extent **waiting;	/* a ring */
+	struct uffdmr_extent *waiting[RING];
 	size_t head, tail;
 };
 
@@ -60,16 +54,11 @@ struct pull {
 	bool cancelled;
 };
 
-static size_t ring_size(const struct pull *pull)
-{
-	return pull->config.depth + 1;
-}
-
 /* @lock is held. */
 static void put(struct lane *lane, struct uffdmr_extent *extent)
 {
 	lane->waiting[lane->tail] = extent;
-	lane->tail = (lane->tail + 1) % ring_size(lane->pull);
+	lane->tail = (lane->tail + 1) % RING;
 }
 
 static int post(struct lane *lane, struct uffdmr_extent *extent)
@@ -100,8 +89,8 @@ static unsigned int most(const struct lane *lane)
 	const struct pull *pull = lane->pull;
 
 	if (lane == &pull->lanes[DEMAND])
-		return pull->config.depth;
-	return pull->lanes[DEMAND].posted ? BACKGROUND_BUSY : BACKGROUND_IDLE;
+		return PULL_DEPTH;
+	return pull->lanes[DEMAND].posted ? PULL_BACKGROUND_BUSY : PULL_BACKGROUND;
 }
 
 /* @lock is held. */
@@ -113,7 +102,7 @@ static void advance(struct lane *lane)
 			lane->up = false;
 			return;
 		}
-		lane->head = (lane->head + 1) % ring_size(lane->pull);
+		lane->head = (lane->head + 1) % RING;
 		lane->posted++;
 	}
 }
@@ -222,7 +211,7 @@ static int open_link(struct lane *lane, uint64_t deadline,
 	int err;
 
 	err = link_open(&lane->link, config->address, config->port, &ask,
-			config->depth, deadline, failure);
+			PULL_DEPTH, deadline, failure);
 	if (err)
 		return err;
 	if (lane->link.grant.length == config->length)
@@ -296,7 +285,7 @@ static void cancel(struct uffdmr_source *source)
 			pull->cancelled = true;
 			if (lane->head != lane->tail) {
 				extent = lane->waiting[lane->head];
-				lane->head = (lane->head + 1) % ring_size(pull);
+				lane->head = (lane->head + 1) % RING;
 			}
 			pthread_mutex_unlock(&pull->lock);
 			if (extent)
@@ -327,7 +316,6 @@ void pull_close(struct pull *pull)
 		stop_lane(lane);
 		if (lane->stop >= 0)
 			close(lane->stop);
-		free(lane->waiting);
 	}
 	pthread_mutex_destroy(&pull->lock);
 	free(pull);
@@ -352,9 +340,8 @@ struct pull *pull_open(const struct pull_config *config, uint64_t deadline,
 	for (lane = pull->lanes; lane < pull->lanes + LANES; lane++) {
 		lane->pull = pull;
 		lane->stop = eventfd(0, EFD_CLOEXEC);
-		lane->waiting = calloc(ring_size(pull), sizeof(*lane->waiting));
-		if (lane->stop < 0 || !lane->waiting)
-			err = fail(failure, ENOMEM, "no memory");
+		if (lane->stop < 0)
+			err = fail(failure, errno, "no eventfd");
 		if (!err)
 			err = open_link(lane, deadline, failure);
 	}

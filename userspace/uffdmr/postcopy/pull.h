@@ -20,8 +20,21 @@ struct pull_config {
 	const char *address, *port;
 	uint64_t session;
 	size_t length;
-	unsigned int depth;	/* extents of the region */
 };
+
+/*
+ * READs of the background that are on their way: a demand READ comes behind them on the
+ * wire. Fewer while somebody waits.
+ */
+#define PULL_BACKGROUND		4
+#define PULL_BACKGROUND_BUSY	1
+
+/*
+ * Extents of the region, which gives one in four (libuffdmr) to the background: as many as
+ * are on their way. Who waits for a page of one that it had to hold back would wait for
+ * all those before it, too.
+ */
+#define PULL_DEPTH		(4 * PULL_BACKGROUND)
 
 struct pull *pull_open(const struct pull_config *config, uint64_t deadline,
 		       struct failure *failure);
