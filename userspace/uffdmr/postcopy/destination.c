@@ -506,17 +506,22 @@ static int own_address(struct destination *d, char *text, size_t size)
 	return 0;
 }
 
-/* It may be about to start. */
+static bool may_come(int err)
+{
+	return err == -ECONNREFUSED || err == -ETIMEDOUT || err == -EHOSTUNREACH;
+}
+
+/* It may be about to start, and its host, too. */
 static int find_source(struct destination *d)
 {
 	struct failure why = { 0 };
 	int err;
 
 	err = greet(d, now_ns() + TRY, &why);
-	if (err == -ECONNREFUSED)
+	if (may_come(err))
 		postcopy_say("waits for a source at %s port %s",
 			     d->options->addresses[0], d->options->port);
-	while (err == -ECONNREFUSED && now_ns() < d->deadline) {
+	while (may_come(err) && now_ns() < d->deadline) {
 		poll(NULL, 0, 100);
 		why = (struct failure){ 0 };
 		err = greet(d, now_ns() + TRY, &why);
