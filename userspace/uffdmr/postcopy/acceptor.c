@@ -219,6 +219,8 @@ static void take_event(struct acceptor *acceptor)
 		destroy = !request(acceptor, id, &event->param.conn);
 		break;
 	case RDMA_CM_EVENT_DISCONNECTED:
+	/* The peer gave up before it heard that it had been accepted. */
+	case RDMA_CM_EVENT_REJECTED:
 	case RDMA_CM_EVENT_CONNECT_ERROR:
 	case RDMA_CM_EVENT_UNREACHABLE:
 	case RDMA_CM_EVENT_DEVICE_REMOVAL:
