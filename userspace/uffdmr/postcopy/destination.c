@@ -621,6 +621,7 @@ static int run(struct destination *d, int *status)
 		return err;
 	wait_clients(d);
 	uffdmr_get_stats(d->region, &d->move->stats);
+	d->move->again_bytes = pull_again(d->pull);
 	err = check_table(d);
 	if (!err)
 		err = move_report(d->move, d->failure);

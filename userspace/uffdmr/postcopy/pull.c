@@ -52,6 +52,7 @@ struct pull {
 
 	pthread_mutex_t lock;	/* of what a lane has, and: */
 	bool cancelled;
+	uint64_t again;		/* bytes that were posted, and wait again */
 };
 
 /* @lock is held. */
@@ -136,14 +137,18 @@ static void fetch(struct uffdmr_source *source,
  */
 static bool settle(struct lane *lane, const struct ibv_wc *wc, bool *cancelled)
 {
+	struct uffdmr_extent *extent = (void *)(uintptr_t)wc->wr_id;
+
 	*cancelled = false;
 	lane->posted--;
 	if (wc->status == IBV_WC_SUCCESS)
 		return true;
 	lane->up = false;
 	*cancelled = lane->pull->cancelled;
-	if (!*cancelled)
-		put(lane, (void *)(uintptr_t)wc->wr_id);
+	if (*cancelled)
+		return false;
+	lane->pull->again += extent->length;
+	put(lane, extent);
 	return false;
 }
 
@@ -370,6 +375,16 @@ bool pull_lost(struct pull *pull)
 		lost |= !up;
 	}
 	return lost;
+}
+
+uint64_t pull_again(struct pull *pull)
+{
+	uint64_t again;
+
+	pthread_mutex_lock(&pull->lock);
+	again = pull->again;
+	pthread_mutex_unlock(&pull->lock);
+	return again;
 }
 
 static int reconnect_lane(struct lane *lane, uint64_t deadline,

@@ -52,6 +52,9 @@ int pull_measure(struct pull *pull, unsigned int n, struct samples *ns,
 /* Whether a connection is lost: nothing comes over it any more. */
 bool pull_lost(struct pull *pull);
 
+/* Bytes of READs that a lost connection did not complete: the source is asked again. */
+uint64_t pull_again(struct pull *pull);
+
 /* Try to connect again what is lost; 0 when nothing is. */
 int pull_reconnect(struct pull *pull, uint64_t deadline, struct failure *failure);
 

@@ -105,7 +105,8 @@ static void report_text(struct move *move)
 	printf("demand          %" PRIu64 " bytes\n", stats->demand_bytes);
 	printf("background      %" PRIu64 " bytes after the stop\n",
 	       background_bytes(move));
-	printf("duplicates      %" PRIu64 " pages\n", stats->duplicates);
+	printf("duplicates      %" PRIu64 " pages were there already, %" PRIu64 " bytes were asked for again\n",
+	       stats->duplicates, move->again_bytes);
 	if (move->pauses)
 		printf("pauses          %u, %.3f ms without the source\n",
 		       move->pauses, ms(move->paused_ns));
@@ -168,12 +169,13 @@ static json_t *json_throughput(const struct move *move)
 
 static json_t *json_fetched(const struct move *move)
 {
-	return json_pack("{sI sI sI sI sI}",
+	return json_pack("{sI sI sI sI sI sI}",
 			 "before_stop", (json_int_t)move->before_bytes,
 			 "missing_at_start", (json_int_t)move->left_bytes,
 			 "demand", (json_int_t)move->stats.demand_bytes,
 			 "background", (json_int_t)background_bytes(move),
-			 "duplicate_pages", (json_int_t)move->stats.duplicates);
+			 "duplicate_pages", (json_int_t)move->stats.duplicates,
+			 "asked_again", (json_int_t)move->again_bytes);
 }
 
 static json_t *json_latency(struct move *move)

@@ -27,6 +27,7 @@ struct move {
 	uint64_t left_bytes;		/* missing when it started */
 	unsigned int pauses;
 	uint64_t paused_ns;
+	uint64_t again_bytes;		/* asked for again after a lost connection */
 	struct uffdmr_stats stats;
 	long wrong_records, wrong_cells;
 	uint64_t steps;			/* of the CPU */
