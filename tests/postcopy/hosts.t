@@ -17,7 +17,7 @@ check 'the destination finds all whole' grep -q '^host2: verdict  *PASS' "$scrat
 check 'pages came on demand' grep -qE '^host2: fault latency  *[1-9]' "$scratch/out"
 for row in '2: move +postcopy, 16 MiB from' '2: bare READ +median [0-9.]+ ms' '2: downtime +[0-9.]+ ms here' \
 	'2: total time +[0-9.]+ ms' '2: at the start +[1-9][0-9]* bytes' '2: demand +[1-9][0-9]* bytes' \
-	'2: background +[1-9][0-9]* bytes' '2: duplicates +[0-9]+ pages were there already, 0 bytes' '2:   \[ +[0-9.]+ us - +[0-9.]+ us \]: +[1-9]' \
+	'2: background +[1-9][0-9]* bytes' '2: duplicates +[0-9]+ pages were there already, [0-9]+ bytes' '2:   \[ +[0-9.]+ us - +[0-9.]+ us \]: +[1-9]' \
 	'2: clients +4, [1-9]' '2: CPU +[1-9][0-9]* steps' '1: clients +4, for' '1: operations +[1-9]' \
 	'1: READ, WRITE +[1-9][0-9]*, [1-9]' '1: atomics +[1-9][0-9]* FETCH_ADD, [1-9][0-9]* CMP_SWAP' \
 	'1: downtime +[0-9.]+ ms' '1: records +[1-9]' '1: wrong records +0 broken, 0 stale, 0 too new'; do

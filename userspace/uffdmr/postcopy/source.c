@@ -253,6 +253,7 @@ static int done(struct source *source, int fd)
 {
 	if (!moved(source))
 		return refuse(fd, "the workload has not moved");
+	source->store.meta->phase = STORE_DONE;
 	source->done = true;
 	return answer(fd, WIRE_THANKS, NULL, 0);
 }
@@ -437,6 +438,18 @@ static int open_host(struct source *source, int *status)
 	return 0;
 }
 
+/* By a signal, when a destination has the workload and may need pages. */
+static int ended_early(struct source *source)
+{
+	const char *path = source->options->memory;
+
+	return path ? fail(source->failure, 0,
+			   "ended, but a destination may need what is in %s (--resume)",
+			   path) :
+		      fail(source->failure, 0,
+			   "ended, and pages that a destination may need are lost");
+}
+
 int source_run(const struct postcopy_options *options, struct failure *failure)
 {
 	struct source source = {
@@ -469,6 +482,8 @@ int source_run(const struct postcopy_options *options, struct failure *failure)
 	}
 	if (source.done)
 		postcopy_say("the workload has moved, nothing of it is needed here any more");
+	else if (!err && moved(&source))
+		err = ended_early(&source);
 	for (i = 0; i < PEERS; i++)
 		if (source.peers[i] >= 0)
 			close(source.peers[i]);

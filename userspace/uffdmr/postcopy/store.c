@@ -47,6 +47,29 @@ static int need_memory(size_t length, struct failure *failure)
 		    length >> 20, kib >> 10) : 0;
 }
 
+/* Have the file empty, if nobody needs what it has. */
+static int make_empty(int fd, const char *path, struct failure *failure)
+{
+	struct store_meta meta;
+
+	if (pread(fd, &meta, sizeof(meta), 0) == sizeof(meta) &&
+	    meta.magic == MAGIC && meta.phase == STORE_MOVED)
+		return fail(failure, EEXIST,
+			    "a destination may need what is in %s (--resume)", path);
+	return ftruncate(fd, 0) ? fail(failure, errno, "cannot empty %s", path) :
+				  0;
+}
+
+/* A page that cannot be had later would be a SIGBUS. */
+static int allocate(int fd, size_t size, const char *name,
+		    struct failure *failure)
+{
+	int err = posix_fallocate(fd, 0, size);
+
+	return err ? fail(failure, err, "cannot have %zu bytes in %s", size,
+			  name) : 0;
+}
+
 int store_new(struct store *store, const char *path, size_t length,
 	      struct failure *failure)
 {
@@ -56,16 +79,14 @@ int store_new(struct store *store, const char *path, size_t length,
 	err = need_memory(length, failure);
 	if (err)
 		return err;
-	fd = path ? open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) :
+	fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) :
 		    memfd_create("uffdmr-table", MFD_CLOEXEC);
 	if (fd < 0)
 		return fail(failure, errno, "cannot make %s", name);
-	/* A page that cannot be had later would be a SIGBUS. */
-	err = posix_fallocate(fd, 0, meta_size() + length);
-	if (err)
-		err = fail(failure, err, "cannot have %zu bytes in %s",
-			   meta_size() + length, name);
-	else
+	err = make_empty(fd, name, failure);
+	if (!err)
+		err = allocate(fd, meta_size() + length, name, failure);
+	if (!err)
 		err = map_file(store, fd, length, name, failure);
 	close(fd);
 	if (err)
@@ -89,6 +110,9 @@ static int check(const struct store *store, size_t file, const char *path,
 	if (meta->magic != MAGIC || meta->length != file - meta_size() ||
 	    !table_valid(store->table, meta->length))
 		return fail(failure, EINVAL, "%s is no memory of a source", path);
+	if (meta->phase == STORE_DONE)
+		return fail(failure, EINVAL, "no destination needs what is in %s",
+			    path);
 	if (meta->phase != STORE_MOVED)
 		return fail(failure, EINVAL,
 			    "the workload was running in %s when its source ended, and cannot go on",

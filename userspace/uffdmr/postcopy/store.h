@@ -17,6 +17,7 @@
 enum store_phase {
 	STORE_RUNNING = 1,	/* the workload is here */
 	STORE_MOVED,		/* it is at a destination, which may need pages */
+	STORE_DONE,		/* and has them all */
 };
 
 struct store_meta {
@@ -35,7 +36,10 @@ struct store {
 	size_t length;
 };
 
-/* @path NULL: memory without a name. What the file had is gone. */
+/*
+ * @path NULL: memory without a name. What the file had is gone, unless a destination may
+ * need it: then it is a failure.
+ */
 int store_new(struct store *store, const char *path, size_t length,
 	      struct failure *failure);
 
