@@ -15,8 +15,6 @@
 #include "clock.h"
 #include "wire.h"
 
-#define ANSWER		(10 * NSEC_PER_SEC)
-
 struct run {
 	struct clients all;
 	struct client *clients;
@@ -171,7 +169,7 @@ static size_t used_buckets(const struct run *run)
 	return used < run->all.n_buckets ? used : run->all.n_buckets;
 }
 
-/* The server has its own, which this is part of. */
+/* The server has its own, which this is part of. It may have to do with the source first. */
 static int tell_server(struct run *run, const struct totals *totals)
 {
 	const struct postcopy_options *options = run->all.options;
@@ -194,13 +192,13 @@ static int tell_server(struct run *run, const struct totals *totals)
 	words[RESULT_WRONG] = verdict_wrong(&run->verdict);
 	for (i = 0; i < used; i++)
 		words[RESULT_WORDS + i] = run->all.buckets[i];
-	fd = wire_connect(address, options->port, now_ns() + ANSWER,
+	fd = wire_connect(address, options->port, run->all.deadline,
 			  run->failure);
 	words[RESULT_NOW] = now_ns();
 	err = fd;
 	if (fd >= 0) {
 		err = wire_ask(fd, WIRE_RESULT, words, RESULT_WORDS + used,
-			       WIRE_NOTED, 0, &answer, now_ns() + ANSWER,
+			       WIRE_NOTED, 0, &answer, run->all.deadline,
 			       run->failure);
 		if (!err)
 			free(answer.words);

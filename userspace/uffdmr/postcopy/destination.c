@@ -201,6 +201,61 @@ static int look_after(struct destination *d)
 	return 0;
 }
 
+/* --- what clients tell in the end, which may be before the last page has come */
+
+static int take_result(struct destination *d, struct wire_message *message)
+{
+	struct client_result *result;
+	uint64_t shift;
+
+	if (message->type != WIRE_RESULT || message->n < RESULT_WORDS)
+		return -EPROTO;
+	result = calloc(1, sizeof(*result));
+	if (!result)
+		return -ENOMEM;
+	memcpy(result->words, message->words, sizeof(result->words));
+	/* Their clock is not ours. */
+	shift = now_ns() - result->words[RESULT_NOW];
+	result->words[RESULT_NOW] += shift;
+	result->words[RESULT_START] += shift;
+	result->n = message->n - RESULT_WORDS;
+	result->buckets = message->words + RESULT_WORDS;
+	result->next = d->move->results;
+	d->move->results = result;
+	return 0;
+}
+
+static void serve_result(struct destination *d, int fd)
+{
+	struct failure why = { 0 };
+	struct wire_message message;
+
+	if (wire_receive(fd, &message, now_ns() + TRY, &why)) {
+		wire_refuse(fd, why.text, &why);
+	} else if (take_result(d, &message)) {
+		wire_refuse(fd, "a destination takes results of clients only",
+			    &why);
+		free(message.words);
+	} else {
+		wire_send(fd, WIRE_NOTED, NULL, 0, &why);
+	}
+	close(fd);
+}
+
+/* Whoever comes within @ms. */
+static void serve_results(struct destination *d, int ms)
+{
+	struct pollfd fd = { .fd = d->host.listen, .events = POLLIN };
+	struct failure why = { 0 };
+	int peer;
+
+	if (poll(&fd, 1, ms) <= 0)
+		return;
+	peer = wire_accept(d->host.listen, &why);
+	if (peer >= 0)
+		serve_result(d, peer);
+}
+
 /* All that is missing comes now. */
 static int wait_pages(struct destination *d)
 {
@@ -215,6 +270,7 @@ static int wait_pages(struct destination *d)
 		err = look_after(d);
 		if (err)
 			return err;
+		serve_results(d, 0);
 		uffdmr_get_stats(d->region, &stats);
 		progress_at(&d->progress, stats.present, stats.length);
 		if (now_ns() > d->deadline)
@@ -402,45 +458,6 @@ static int move_workload(struct destination *d)
 
 /* --- clients come to their end */
 
-static int take_result(struct destination *d, struct wire_message *message)
-{
-	struct client_result *result;
-	uint64_t shift;
-
-	if (message->type != WIRE_RESULT || message->n < RESULT_WORDS)
-		return -EPROTO;
-	result = calloc(1, sizeof(*result));
-	if (!result)
-		return -ENOMEM;
-	memcpy(result->words, message->words, sizeof(result->words));
-	/* Their clock is not ours. */
-	shift = now_ns() - result->words[RESULT_NOW];
-	result->words[RESULT_NOW] += shift;
-	result->words[RESULT_START] += shift;
-	result->n = message->n - RESULT_WORDS;
-	result->buckets = message->words + RESULT_WORDS;
-	result->next = d->move->results;
-	d->move->results = result;
-	return 0;
-}
-
-static void serve_result(struct destination *d, int fd)
-{
-	struct failure why = { 0 };
-	struct wire_message message;
-
-	if (wire_receive(fd, &message, now_ns() + TRY, &why)) {
-		wire_refuse(fd, why.text, &why);
-	} else if (take_result(d, &message)) {
-		wire_refuse(fd, "a destination takes results of clients only",
-			    &why);
-		free(message.words);
-	} else {
-		wire_send(fd, WIRE_NOTED, NULL, 0, &why);
-	}
-	close(fd);
-}
-
 static uint64_t clients_heard(const struct destination *d)
 {
 	const struct client_result *result;
@@ -454,20 +471,13 @@ static uint64_t clients_heard(const struct destination *d)
 /* Until each has told its result, or none is there any more. */
 static void wait_clients(struct destination *d)
 {
-	struct pollfd fd = { .fd = d->host.listen, .events = POLLIN };
 	uint64_t seen = now_ns();
-	struct failure why = { 0 };
-	int peer;
 
 	while (clients_heard(d) < d->clients && now_ns() < d->deadline &&
 	       now_ns() - seen < ANSWER) {
 		if (acceptor_clients(d->host.acceptor))
 			seen = now_ns();
-		if (poll(&fd, 1, 100) <= 0)
-			continue;
-		peer = wire_accept(d->host.listen, &why);
-		if (peer >= 0)
-			serve_result(d, peer);
+		serve_results(d, 100);
 	}
 	if (clients_heard(d) < d->clients)
 		d->move->clients_missing = d->clients - clients_heard(d);
