@@ -19,7 +19,6 @@
 #include "link.h"
 
 #define BACKLOG		64
-#define READS		16
 #define RNR_TIMER	1	/* 10 us until who was told to wait tries again */
 
 struct conn {
@@ -103,8 +102,8 @@ static int accept_conn(struct acceptor *acceptor, struct conn *conn)
 	struct rdma_conn_param param = {
 		.private_data = &data,
 		.private_data_len = sizeof(data),
-		.responder_resources = READS,
-		.initiator_depth = READS,
+		.responder_resources = RDMA_MAX_RESP_RES,
+		.initiator_depth = RDMA_MAX_INIT_DEPTH,
 		.rnr_retry_count = 7,
 	};
 	struct ibv_qp_init_attr init = {

@@ -10,7 +10,6 @@
 #include "link.h"
 
 #define RESOLVE_MS	2000
-#define READS		16	/* at a time, of RDMA READ and atomics */
 /*
  * 4.096 us << 16 until a packet is sent again, which is done six times: two seconds
  * without an answer end the connection. (With seven rxe would never give up.) A page
@@ -152,8 +151,8 @@ static int connect_qp(struct link *link, const struct link_ask *ask,
 	struct rdma_conn_param param = {
 		.private_data = &data,
 		.private_data_len = sizeof(data),
-		.responder_resources = READS,
-		.initiator_depth = READS,
+		.responder_resources = RDMA_MAX_RESP_RES,
+		.initiator_depth = RDMA_MAX_INIT_DEPTH,
 		.retry_count = RETRIES,
 		.rnr_retry_count = RNR_FOR_EVER,
 	};
