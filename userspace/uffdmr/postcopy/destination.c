@@ -161,11 +161,11 @@ static void say_lost(struct destination *d)
 	free(text);
 }
 
-static void say_back(struct destination *d)
+static void end_pause(struct destination *d)
 {
-	d->move->paused_ns += now_ns() - d->lost_since;
+	if (d->lost_since)
+		d->move->paused_ns += now_ns() - d->lost_since;
 	d->lost_since = 0;
-	postcopy_say("goes on: the source is back");
 }
 
 static int taken_back(struct destination *d)
@@ -185,7 +185,8 @@ static int look_after(struct destination *d)
 			    "the source is gone before the workload has moved");
 	if (!pull_lost(d->pull)) {
 		if (d->lost_since)
-			say_back(d);
+			postcopy_say("goes on: the source is back");
+		end_pause(d);
 		return 0;
 	}
 	if (!d->lost_since)
@@ -263,8 +264,11 @@ static int wait_pages(struct destination *d)
 	int err;
 
 	for (;;) {
-		if (!uffdmr_wait(d->region, TICK_MS))
-			return d->lost_since ? look_after(d) : 0;
+		if (!uffdmr_wait(d->region, TICK_MS)) {
+			/* Also if a lane is down: the other one had the last page. */
+			end_pause(d);
+			return 0;
+		}
 		if (errno != ETIMEDOUT)
 			return fail(d->failure, 0, "%s", uffdmr_error());
 		err = look_after(d);
