@@ -62,16 +62,22 @@ int wire_listen(const char *address, const char *port, struct failure *failure)
 	return fd;
 }
 
-/* A peer whose machine has gone is gone after half a minute; a line may be cut so long. */
+/*
+ * A peer whose machine has gone is gone after half a minute; a line may be cut so long.
+ * Keepalive is for a connection where nothing is under way, which TCP otherwise tries to
+ * deliver for a quarter of an hour.
+ */
 static void set_options(int fd)
 {
-	int on = 1, idle = 5, interval = 5, count = 5;
+	int on = 1, idle = 5, interval = 5, count = 5, undelivered = 30000;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &undelivered,
+		   sizeof(undelivered));
 }
 
 int wire_accept(int listen, struct failure *failure)
