@@ -42,7 +42,7 @@ int destination_run(const struct postcopy_options *options,
 		    struct failure *failure);
 int client_run(const struct postcopy_options *options, struct failure *failure);
 
-/* Something happened that a user or a script may wait for: a line on stdout, at once. */
+/* Something happened that a user or a script may wait for: a line on stderr, at once. */
 void postcopy_say(const char *fmt, ...) __printf(1, 2);
 
 #endif
