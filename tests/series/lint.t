@@ -31,10 +31,8 @@ check "shellcheck of ${#shell[@]} files" shellcheck -x -P SCRIPTDIR "${shell[@]}
 
 mapfile -t c < <(sources | grep '\.[ch]$')
 no_findings() {
-	local file
-	for file in "${c[@]}"; do
-		checkpatch_findings "$tree" --no-tree --max-line-length=100 -f "$project/$file"
-	done | sed "s, $project/, ," | checkpatch_judge tests/series/checkpatch-allowed
+	checkpatch_findings "$tree" --no-tree --max-line-length=100 -f "${c[@]/#/$project/}" |
+		sed "s, $project/, ," | checkpatch_judge tests/series/checkpatch-allowed
 }
 check "checkpatch of ${#c[@]} files" no_findings
 plan
