@@ -16,7 +16,7 @@ use_stock_kernel() {
 # shellcheck disable=SC2034 # it is for the tests to read
 vm() {
 	status=0
-	vm/run --quiet --timeout 300 "$@" > "$scratch/out" 2> "$scratch/err" || status=$?
+	vm/run --quiet --smp 1 --timeout 300 "$@" > "$scratch/out" 2> "$scratch/err" || status=$?
 }
 
 # script NAME: a bash script $scratch/NAME for the guest, from stdin.

@@ -6,4 +6,4 @@
 # it again. Before it has moved it goes on at the source by itself, and nothing is lost.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- tests/postcopy/in-guest destination_killed abandoned
+exec vm/run --quiet --smp 1 --timeout 900 -- tests/postcopy/in-guest destination_killed abandoned

@@ -8,7 +8,7 @@ cd "$project" || exit
 
 # shellcheck disable=SC2016 # it is for the guests' shells
 moves() {
-	vm/run --quiet --hosts 2 --timeout 600 -- bash -c 'tests/postcopy/migrate --size 8M &&
+	vm/run --quiet --smp 1 --hosts 2 --timeout 600 -- bash -c 'tests/postcopy/migrate --size 8M &&
 		tests/postcopy/migrate --size 8M --kill-source --rate 2M' > "$scratch/out"
 }
 

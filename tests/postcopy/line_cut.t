@@ -6,4 +6,4 @@
 # packets.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- tests/postcopy/in-guest line_cut bad_line
+exec vm/run --quiet --smp 1 --timeout 900 -- tests/postcopy/in-guest line_cut bad_line

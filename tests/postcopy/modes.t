@@ -5,4 +5,4 @@
 # modes, see that nothing is lost, and that the report adds up.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- tests/postcopy/in-guest modes
+exec vm/run --quiet --smp 1 --timeout 900 -- tests/postcopy/in-guest modes

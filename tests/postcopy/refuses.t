@@ -5,4 +5,4 @@
 # messages. One line has to say what is wrong.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- tests/postcopy/in-guest refuses
+exec vm/run --quiet --smp 1 --timeout 900 -- tests/postcopy/in-guest refuses

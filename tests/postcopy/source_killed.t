@@ -6,4 +6,4 @@
 # meanwhile, or old ones are put there, clients and the destination have to count just those.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- tests/postcopy/in-guest source_killed broken stale
+exec vm/run --quiet --smp 1 --timeout 900 -- tests/postcopy/in-guest source_killed broken stale

@@ -15,6 +15,6 @@ for file in build/tests/pyverbs/tests/test_*.py; do
 	*) modules+=("$(basename "$file" .py)") ;;
 	esac
 done
-exec vm/run --quiet --timeout 1800 --hugepages 64 -- \
+exec vm/run --quiet --smp 1 --timeout 1800 --hugepages 64 -- \
 	tests/pyverbs/run.py --device rxe0 build/tests/pyverbs/tests \
 	tests/pyverbs/expected-skips "${modules[@]}"

@@ -8,4 +8,4 @@ set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 tree=$(scripts/kernel-tree)
-exec vm/run --quiet --timeout 900 -- tests/rdma/selftests "$tree/tools/testing/selftests/rdma"
+exec vm/run --quiet --smp 1 --timeout 900 -- tests/rdma/selftests "$tree/tools/testing/selftests/rdma"

@@ -5,4 +5,4 @@
 # progress, and how it fails.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 600 -- tests/uffdmr/bench
+exec vm/run --quiet --smp 1 --timeout 600 -- tests/uffdmr/bench

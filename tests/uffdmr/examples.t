@@ -8,4 +8,4 @@ set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 make -s -C userspace/examples O="$PWD/build/examples" UFFDMR="$PWD/build/userspace" CFLAGS='-O2 -Wall -Wextra -Werror'
-exec vm/run --quiet --timeout 300 -- tests/uffdmr/examples
+exec vm/run --quiet --smp 1 --timeout 300 -- tests/uffdmr/examples

@@ -5,4 +5,4 @@
 # unchanged, with lazy memory.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- tests/uffdmr/programs
+exec vm/run --quiet --smp 1 --timeout 900 -- tests/uffdmr/programs

@@ -5,4 +5,4 @@
 # see that it works there, with memory as it is.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 600 --kernel build/kernel-stock/bzImage -- tests/uffdmr/stock
+exec vm/run --quiet --smp 1 --timeout 600 --kernel build/kernel-stock/bzImage -- tests/uffdmr/stock
