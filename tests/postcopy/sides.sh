@@ -16,8 +16,11 @@ logs=$(mktemp -d)
 end_all() {
 	local pid
 	for pid in "$source_pid" "$destination_pid" "$client_pid"; do
-		[ -z "$pid" ] || kill -KILL "$pid" 2> /dev/null
+		[ -n "$pid" ] || continue
+		kill -KILL "$pid" 2> /dev/null
+		wait "$pid"
 	done
+	source_pid='' destination_pid='' client_pid=''
 }
 source_pid='' destination_pid='' client_pid=''
 memory=/dev/shm/table
