@@ -18,7 +18,7 @@ run() {
 	local name=$1 status=0
 
 	shift
-	vm/run --quiet --timeout 900 --mem 4G --hugepages 64 "$@" -- \
+	vm/run --quiet --smp 1 --timeout 900 --mem 4G --hugepages 64 "$@" -- \
 		sh -c 'exec build/kselftest-stock/mm/hmm-tests "$@" 2>&1' sh \
 		"${left_out[@]}" > "$folder/log" || status=$?
 	# 1: a test failed, which shows below

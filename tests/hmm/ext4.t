@@ -13,6 +13,6 @@ tests=(
 	-r hmm.hmm_device_private.migrate_file_private
 	-r hmm.hmm_device_private.unlockable_shared_write
 )
-vm/run --quiet -- tests/hmm/on-ext4 \
+vm/run --quiet --smp 1 -- tests/hmm/on-ext4 \
 	sh -c 'exec build/kselftest/mm/hmm-tests "$@" 2>&1' sh "${tests[@]}" |
 	tests/hmm/check-skips hmm-tests-on-ext4 tests/hmm/expected-skips

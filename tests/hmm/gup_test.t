@@ -6,4 +6,4 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-exec vm/run --quiet --timeout 600 --mem 2G -- tests/hmm/each-of gup_test -u -a -U -b -L
+exec vm/run --quiet --smp 1 --timeout 600 --mem 2G -- tests/hmm/each-of gup_test -u -a -U -b -L

@@ -6,6 +6,6 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-vm/run --quiet --timeout 1800 --mem 4G --hugepages 64 -- \
+vm/run --quiet --smp 1 --timeout 1800 --mem 4G --hugepages 64 -- \
 	sh -c 'exec tests/hmm/with-swap build/kselftest/mm/uffd-wp-mremap 2>&1' |
 	tests/hmm/check-skips uffd-wp-mremap tests/hmm/expected-skips

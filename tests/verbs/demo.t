@@ -5,4 +5,4 @@
 # deadline, and one clear line for everything that may be missing.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- tests/verbs/demo patched
+exec vm/run --quiet --smp 1 --timeout 900 -- tests/verbs/demo patched

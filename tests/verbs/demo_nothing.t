@@ -4,4 +4,4 @@
 # This test will run uffdmr demo where there is no RDMA device.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 --no-rxe -- tests/verbs/demo nothing
+exec vm/run --quiet --smp 1 --timeout 900 --no-rxe -- tests/verbs/demo nothing

@@ -5,5 +5,5 @@
 # see that it says what failed and why.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 --kernel build/kernel-stock/bzImage -- \
+exec vm/run --quiet --smp 1 --timeout 900 --kernel build/kernel-stock/bzImage -- \
 	tests/verbs/demo stock
