@@ -12,7 +12,7 @@ use_stock_kernel
 # run ARG...: as vm, but with what it says on the accelerator.
 run() {
 	status=0
-	vm/run --no-rxe --timeout 120 "$@" > "$scratch/out" 2> "$scratch/err" || status=$?
+	vm/run --no-rxe --smp 1 --timeout 120 "$@" > "$scratch/out" 2> "$scratch/err" || status=$?
 }
 
 remembered() {
@@ -51,7 +51,7 @@ for run in 1 2 3 4; do
 	echo $((${EPOCHREALTIME/./} - start))
 done
 END
-run --accel icount --smp 1 -- bash "$scratch/count"
+run --accel icount -- bash "$scratch/count"
 is 'a clock that counts instructions' "$status" 0
 has 'is named' "$scratch/err" '^vm/run: accel icount \(asked for\)$'
 mapfile -t took < "$scratch/out"

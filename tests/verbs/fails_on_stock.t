@@ -14,7 +14,7 @@ copy at an offset in a page: verbs/rc_rdma -r rc.resident.write_unaligned
 iova that is not the address: verbs/odp_iova
 atomic at an iova that is not the address: verbs/odp_iova -r iova.resident.atomic
 stale entries after a fault that failed half way: stress/torn_publication -t error_half_way
-advice on pinned memory: verbs/odp_advise
+advice on pinned memory: verbs/odp_advise -r odp.resident.pinned_region
 write through a window, past its end: verbs/mw -r mw.pinned_type_1.write_after
 write through a zero-based window, before it: verbs/mw -r mw.pinned_type_2_zero_based.write_before
 window on memory of another protection domain: verbs/mw -r mw.pinned_type_1.bind_to_other_pd
@@ -24,7 +24,7 @@ an iova near the end: verbs/large -r large.of_8_gib_high.read_and_write
 FLUSH of all of 4 GiB: verbs/large -r large.of_4_gib.flush_all_with_a_hole
 IBV_ACCESS_HUGETLB: invalidate/hugetlb_access -r area.hugetlb_remote.whole
 memory that the OOM reaper passes over: invalidate/oom_reaper
-a write to a page that is write-protected: invalidate/write_fault
+a write to a page that is write-protected: invalidate/write_fault -r area.anon_remote.uffd_wp_after_read
 ATOMIC_WRITE that is repeated: loss -r loss.pinned.atomic_write
 FLUSH that is repeated: loss -r loss.pinned.flush
 all of the address space: verbs/implicit -r implicit.read_and_write
@@ -39,17 +39,19 @@ a packet that the queue of the device drops: full_queue -r loss.pinned.write_and
 while IFS=: read -r what command; do
 	[[ -n $what ]] || continue
 	command=build/tests/${command# }
+	cpus=1
 	if [[ $command == */loss* ]]; then
 		command="tests/stress/on-two-sides ${command/loss/stress/loss}"
 	elif [[ $command == */full_queue* ]]; then
 		command="tests/stress/on-two-sides --short-queue ${command/full_queue/stress/loss}"
 	elif [[ $command == */destroy ]]; then
+		cpus=3
 		command="tests/stress/slow-down rxe_sched_task ${command/destroy/stress/destroy}"
 	fi
 	status=0
 	# The words are to be split: it is a command line.
 	# shellcheck disable=SC2086
-	vm/run --quiet --timeout 120 --kernel build/kernel-stock/bzImage --hugepages 16 \
+	vm/run --quiet --smp $cpus --timeout 120 --kernel build/kernel-stock/bzImage --hugepages 16 \
 		--allow-report "invoked oom-killer" -- $command > "$scratch/out" 2>&1 || status=$?
 	# A kernel report, a time that is up, or a test that says so itself.
 	case $status in

@@ -6,4 +6,4 @@
 # regions, ranges and keys is refused.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/verbs/odp_advise
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/verbs/odp_advise

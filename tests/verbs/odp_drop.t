@@ -5,4 +5,4 @@
 # MADV_REMOVE) and see that the next access finds what is there by then.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/verbs/odp_drop
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/verbs/odp_drop

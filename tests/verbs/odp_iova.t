@@ -5,4 +5,4 @@
 # ones, or that begin within a page, and be refused one byte outside of them.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/verbs/odp_iova
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/verbs/odp_iova

@@ -5,4 +5,4 @@
 # see that accesses which need them, and only those, are refused.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/verbs/odp_protect
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/verbs/odp_protect

@@ -5,4 +5,4 @@
 # memfd_secret(), and see it refused at once or at the first access.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/verbs/odp_refuse
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/verbs/odp_refuse

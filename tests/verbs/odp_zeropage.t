@@ -5,4 +5,4 @@
 # page is read and never written.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/verbs/odp_zeropage
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/verbs/odp_zeropage

@@ -5,4 +5,4 @@
 # results as well.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/verbs/rc_atomic
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/verbs/rc_atomic

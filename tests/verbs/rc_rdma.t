@@ -5,4 +5,4 @@
 # page and many at once, at all kinds of offsets, and compare every byte.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/verbs/rc_rdma
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/verbs/rc_rdma

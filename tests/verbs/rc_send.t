@@ -5,4 +5,4 @@
 # of pieces, and inline.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/verbs/rc_send
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/verbs/rc_send

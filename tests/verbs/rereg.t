@@ -4,4 +4,4 @@
 # This test will reregister regions with on-demand paging.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/verbs/rereg
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/verbs/rereg
