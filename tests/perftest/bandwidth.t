@@ -5,4 +5,4 @@
 # rxe0, with pinned memory and with on-demand paging.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --smp 1 --timeout 1200 -- tests/perftest/bandwidth
+exec vm/run --quiet --timeout 1200 -- tests/perftest/bandwidth
