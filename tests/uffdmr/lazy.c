@@ -501,32 +501,28 @@ TEST_F(away, grown_over_a_full_disk)
 	EXPECT_EQ(0, wrong(near, SIZE, 8));
 }
 
-TEST_F(away, forked)
+/* Whether a child sees all of it. */
+static bool child_sees(const void *addr)
 {
-	int status;
+	int status = -1;
 	pid_t pid = fork();
 
-	ASSERT_LE(0, pid);
 	if (!pid)
-		_exit(wrong(self->addr, SIZE, 3) ? 1 : 0);
-	EXPECT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_EQ(0, status);
+		_exit(wrong(addr, SIZE, 3) ? 1 : 0);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
+}
+
+TEST_F(away, forked)
+{
+	EXPECT_TRUE(child_sees(self->addr));
 	EXPECT_EQ(0, wrong(self->addr, SIZE, 3));
 }
 
 /* What was one mapping is two. */
 TEST_F(away, half_protected)
 {
-	int status;
-	pid_t pid;
-
 	ASSERT_EQ(0, mprotect(self->addr, SIZE / 2, PROT_READ));
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid)
-		_exit(wrong(self->addr, SIZE, 3) ? 1 : 0);
-	EXPECT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_EQ(0, status);
+	EXPECT_TRUE(child_sees(self->addr));
 	EXPECT_EQ(0, wrong(self->addr, SIZE, 3));
 }
 
