@@ -9,6 +9,18 @@
 #include "lab.h"
 #include "machine.h"
 
+/*
+ * Loads the provider once for all tests of a program: each runs in a child, where that
+ * would be most of its time on a debug kernel.
+ */
+static void __attribute__((constructor)) load_provider(void)
+{
+	struct ibv_device **list = ibv_get_device_list(NULL);
+
+	if (list)
+		ibv_free_device_list(list);
+}
+
 int lab_open_on(struct lab *lab, const char *device)
 {
 	struct failure *failure = &lab->failure;
