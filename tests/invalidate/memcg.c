@@ -6,8 +6,8 @@
 #include "area.h"
 #include "memcg.h"
 
-#define PART		0x100000UL	/* in one work request */
-#define CHARGED		(32 * PART)
+#define PART		0x80000UL	/* in one work request */
+#define CHARGED		(16 * PART)
 
 AREA_VARIANTS(anon, BACK_ANON, CHARGED);
 AREA_VARIANTS(shmem, BACK_SHMEM, CHARGED);
@@ -29,7 +29,7 @@ FIXTURE_TEARDOWN(area)
 /* What is charged comes in batches of a CPU, and page tables come with it. */
 static bool about(long long have, long long want)
 {
-	return llabs(have - want) <= want / 16 + 4 * (long long)PART;
+	return llabs(have - want) <= want / 16 + 2 * (long long)PART;
 }
 
 TEST_F_TIMEOUT(area, charged, 240)
