@@ -5,6 +5,7 @@
 # way that there is: each must be done at once.
 
 cd "$(dirname "$0")/../.." || exit
-# A kernel that checks all it does takes its time: there not every variant twice.
+# A kernel that checks all it does takes its time: there each side waits once, for many
+# pages or for one.
 exec vm/run --quiet --timeout 900 -- build/tests/fault/cancel \
-	${DEBUG:+-V request_200 -V write_200}
+	${DEBUG:+-V request_200 -V write_200 -V read_1 -V response_1}
