@@ -5,4 +5,4 @@
 # a list, the cut of a READ, the end of a queue, the drain of the send queue.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 300 -- build/tests/fault/edges
+exec vm/run --quiet --smp 1 --timeout 300 -- build/tests/fault/edges

@@ -6,5 +6,5 @@
 
 cd "$(dirname "$0")/../.." || exit
 # A kernel that checks all it does takes its time: there each order once.
-exec vm/run --quiet --timeout 900 -- build/tests/fault/link_del \
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/fault/link_del \
 	${DEBUG:+-r link_del.link.then_kill -r link_del.netdev.after_kill}

@@ -5,4 +5,4 @@
 # and see when the RNR NAK comes, or that it does not.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 300 -- build/tests/fault/park_time
+exec vm/run --quiet --smp 1 --timeout 300 -- build/tests/fault/park_time

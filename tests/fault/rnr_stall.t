@@ -5,4 +5,4 @@
 # taken away from everybody time and again, and see that none is lost.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 300 -- build/tests/fault/rnr_stall
+exec vm/run --quiet --smp 1 --timeout 300 -- build/tests/fault/rnr_stall

@@ -5,4 +5,4 @@
 # docs/hangs.md.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 300 -- tests/fault/see
+exec vm/run --quiet --smp 1 --timeout 300 -- tests/fault/see

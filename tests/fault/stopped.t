@@ -6,4 +6,4 @@
 # supply must wait for it to go on.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 300 -- build/tests/fault/stopped
+exec vm/run --quiet --smp 1 --timeout 300 -- build/tests/fault/stopped

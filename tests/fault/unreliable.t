@@ -5,4 +5,4 @@
 # that never come: those arrive, these are lost after a second, and counted.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 300 -- build/tests/fault/unreliable
+exec vm/run --quiet --smp 1 --timeout 300 -- build/tests/fault/unreliable

@@ -5,4 +5,4 @@
 # compaction, and see that its accesses follow.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/invalidate/compact
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/invalidate/compact

@@ -5,5 +5,5 @@
 # them reclaimed and written back, and find what was written.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- \
+exec vm/run --quiet --smp 1 --timeout 900 -- \
 	tests/hmm/on-ext4 build/tests/invalidate/dirty

@@ -5,4 +5,4 @@
 # device, parent and child write: none sees a private page of the other.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --hugepages 12 --timeout 900 -- build/tests/invalidate/fork
+exec vm/run --quiet --smp 1 --hugepages 12 --timeout 900 -- build/tests/invalidate/fork

@@ -5,5 +5,5 @@
 # at its place.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --hugepages 12 --timeout 900 -- \
+exec vm/run --quiet --smp 1 --hugepages 12 --timeout 900 -- \
 	build/tests/invalidate/hugetlb_access

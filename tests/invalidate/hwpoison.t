@@ -5,4 +5,4 @@
 # refused, and all others are not.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --hugepages 24 --timeout 900 -- build/tests/invalidate/hwpoison
+exec vm/run --quiet --smp 1 --hugepages 24 --timeout 900 -- build/tests/invalidate/hwpoison

@@ -5,4 +5,4 @@
 # reads the merged page and never writes it.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/invalidate/ksm
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/invalidate/ksm

@@ -5,4 +5,4 @@
 # of the process that has registered it.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/invalidate/memcg
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/invalidate/memcg

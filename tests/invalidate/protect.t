@@ -6,4 +6,4 @@
 # moved.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --hugepages 12 --timeout 900 -- build/tests/invalidate/protect
+exec vm/run --quiet --smp 1 --hugepages 12 --timeout 900 -- build/tests/invalidate/protect

@@ -5,5 +5,5 @@
 # make it longer again: memfd, hugetlb and ext4.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --hugepages 12 --timeout 900 -- \
+exec vm/run --quiet --smp 1 --hugepages 12 --timeout 900 -- \
 	tests/hmm/on-ext4 build/tests/invalidate/punch

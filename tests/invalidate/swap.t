@@ -5,4 +5,4 @@
 # again unchanged for the CPU and for the device.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/invalidate/swap
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/invalidate/swap

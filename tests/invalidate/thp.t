@@ -5,4 +5,4 @@
 # read and written, and see that its accesses follow.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/invalidate/thp
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/invalidate/thp

@@ -6,4 +6,4 @@
 # nothing but the area has changed, and not before it may.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --hugepages 12 --timeout 900 -- build/tests/invalidate/write_fault
+exec vm/run --quiet --smp 1 --hugepages 12 --timeout 900 -- build/tests/invalidate/write_fault

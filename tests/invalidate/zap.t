@@ -5,4 +5,4 @@
 # has read and written, and see that its next access follows the page table.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --hugepages 12 --timeout 900 -- build/tests/invalidate/zap
+exec vm/run --quiet --smp 1 --hugepages 12 --timeout 900 -- build/tests/invalidate/zap

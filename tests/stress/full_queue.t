@@ -5,6 +5,6 @@
 # it drops is lost like a packet on the line, and sent again.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 300 -- tests/stress/on-two-sides --short-queue \
+exec vm/run --quiet --smp 1 --timeout 300 -- tests/stress/on-two-sides --short-queue \
 	build/tests/stress/loss -r loss.pinned.write_and_read -r loss.uffd.write_and_read \
 	-r loss.pinned.atomics

@@ -5,5 +5,5 @@
 # nothing changes but what their keys give access to.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- \
+exec vm/run --quiet --smp 1 --timeout 900 -- \
 	tests/stress/on-two-sides --good-line build/tests/stress/fuzz_packets 8

@@ -5,4 +5,4 @@
 # the specification names, and memory as it was.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- build/tests/stress/keys
+exec vm/run --quiet --smp 1 --timeout 900 -- build/tests/stress/keys

@@ -5,5 +5,5 @@
 # packets, and see that each was executed once, with the right data.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- \
+exec vm/run --quiet --smp 1 --timeout 900 -- \
 	tests/stress/on-two-sides build/tests/stress/loss

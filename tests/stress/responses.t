@@ -5,5 +5,5 @@
 # no wrong answer for a right one.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 -- \
+exec vm/run --quiet --smp 1 --timeout 900 -- \
 	tests/stress/on-two-sides --good-line build/tests/stress/responses
