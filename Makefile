@@ -16,17 +16,21 @@ groups := harness series model hmm verbs fault matrix invalidate stress library 
 # at what the debug kernel reports. There the kernel's own tests of what the series does
 # not change take long (uffd-unregister is the one of uffd-unit-tests that it does), and
 # objects cannot be counted: it keeps the last trackers of each device's references after
-# they were freed. Ratios of times are those of the product kernel, and of what runs in
-# user space only what does most with its memory tells more on another.
+# they were freed. Ratios of times are those of the product kernel, and the library does
+# with it all that the programs in user space do.
 slow := $(DEBUG)$(KCSAN)
 wanted := $(or $(T),$(if $(KCSAN),fault,$(if $(DEBUG)$(KERNEL),$(filter-out series model,$(groups)),$(groups))))
 left_out := $(if $(slow)$(KERNEL),$(filter-out tests/harness/report.t,$(wildcard tests/harness/*.t)) \
 		tests/verbs/demo_stock.t tests/verbs/fails_on_stock.t tests/uffdmr/stock.t) \
-	$(if $(slow),$(addprefix tests/hmm/,cow.t gup_longterm.t gup_test.t uffd-unit-tests.t uffd-wp-mremap.t) \
+	$(if $(slow),$(addprefix tests/hmm/,before-after.t cow.t gup_longterm.t gup_test.t uffd-unit-tests.t \
+			uffd-wp-mremap.t) \
 		tests/stress/leaks.t tests/fault/ahead.t tests/fault/isolation.t \
-		$(filter-out tests/uffdmr/run.t tests/postcopy/modes.t,$(wildcard tests/uffdmr/*.t tests/postcopy/*.t)))
+		$(wildcard tests/uffdmr/*.t tests/postcopy/*.t))
 tests = $(foreach test,$(wanted),$(sort $(or $(wildcard tests/$(test:.t=).t),\
 	$(filter-out $(left_out),$(wildcard tests/$(test)/*.t)))))
+
+# Of the tests at a time: many wait, for a timer or for a page.
+jobs := $(shell echo $$((($(shell nproc) * 3 + 1) / 2)))
 
 ifdef LINUX
 export LINUX
@@ -66,7 +70,7 @@ check: packages-check
 	@$(if $(filter tests/deb/%,$(tests)),scripts/packages deb && scripts/deb-kernel $(version))
 	@$(MAKE) -s userspace test-programs
 	@$(if $(KCSAN),$(kcsan),$(if $(KERNEL),RXE_UFFD_KERNEL=$(abspath $(KERNEL))) $(if $(DEBUG),DEBUG=1)) \
-		tests/run --timer -j $(shell nproc) $(if $(V),--verbose) $(tests)
+		tests/run --timer -j $(jobs) $(if $(V),--verbose) $(tests)
 
 # The debug kernel has fault injection and finds leaks.
 soak: packages-check
