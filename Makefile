@@ -9,7 +9,8 @@ SHELL := /bin/bash
 
 build := $(CURDIR)/build
 tree = $(shell scripts/kernel-tree)
-groups := harness series model hmm verbs fault matrix invalidate stress library uffdmr postcopy rdma perftest pyverbs
+# Files that take long first, or one of them would be the only one to run at the end.
+groups := series model hmm perftest pyverbs rdma postcopy fault matrix invalidate stress library uffdmr harness verbs
 # The group deb builds a kernel of its own, with modules, and takes long: by name only.
 # The groups series and model boot no kernel, some tests the stock one only, and those of
 # the harness look at how one is booted, so another kernel tells nothing new: but report.t
