@@ -5,6 +5,7 @@
  * run by uffdmr run, alone it fails.
  */
 #include <fcntl.h>
+#include <malloc.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -184,6 +185,8 @@ static char *get(enum where where, size_t *length)
 		*length = 9000;
 		return (char *)malloc(*length + 500) + 123;
 	case LARGE:
+		/* A mapping of its own, whatever was freed before (mallopt(3)). */
+		mallopt(M_MMAP_THRESHOLD, SIZE / 2);
 		return malloc(*length);
 	case ANON:
 		flags = MAP_PRIVATE | MAP_ANONYMOUS;
