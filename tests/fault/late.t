@@ -5,5 +5,5 @@
 # up after a tenth of a second, by each verb and with each min_rnr_timer.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --smp 1 --timeout 900 --append 'memmap=64M!1G' -- \
+exec vm/run --quiet --timeout 900 --append 'memmap=64M!1G' -- \
 	tests/verbs/on-dax build/tests/fault/late
