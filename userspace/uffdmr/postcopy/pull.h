@@ -26,7 +26,7 @@ struct pull_config {
  * READs of the background that are on their way: a demand READ comes behind them on the
  * wire. Fewer while somebody waits.
  */
-#define PULL_BACKGROUND		4
+#define PULL_BACKGROUND		2
 #define PULL_BACKGROUND_BUSY	1
 
 /*
