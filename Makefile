@@ -17,8 +17,8 @@ groups := series model hmm perftest pyverbs rdma postcopy fault matrix invalidat
 # at what the debug kernel reports. There the kernel's own tests of what the series does
 # not change take long (uffd-unregister is the one of uffd-unit-tests that it does), and
 # objects cannot be counted: it keeps the last trackers of each device's references after
-# they were freed. Ratios of times are those of the product kernel, and the library does
-# with it all that the programs in user space do.
+# they were freed. Ratios of times are those of the product kernel, and of what runs in
+# user space the library does most with it.
 slow := $(DEBUG)$(KCSAN)
 wanted := $(or $(T),$(if $(KCSAN),fault,$(if $(DEBUG)$(KERNEL),$(filter-out series model,$(groups)),$(groups))))
 left_out := $(if $(slow)$(KERNEL),$(filter-out tests/harness/report.t,$(wildcard tests/harness/*.t)) \
