@@ -10,6 +10,7 @@
 #define PSN		0x1000
 #define OTHER_PSN	0x2000
 #define MTU		1024
+#define LONG		200	/* packets, more than rxe sends without an ACK */
 
 /* BTH opcodes of RC */
 #define READ_FIRST	0x0d
@@ -47,7 +48,8 @@ FIXTURE_SETUP(responses)
 	/* Never leaves the reset state, so nothing is answered. */
 	DO(&self->deaf.lab, open_side(&self->deaf, device[1]));
 	DO(&left->lab, connect_side(left, &self->deaf, PSN, OTHER_PSN));
-	self->mem = mem_new(&left->lab, variant->kind, 2, ACCESS_ALL);
+	self->mem = mem_new(&left->lab, variant->kind,
+			    1 + LONG * MTU / left->lab.page_size, ACCESS_ALL);
 	ASSERT_NE(NULL, self->mem) TH_LOG("%s", left->lab.failure.text);
 }
 
@@ -149,6 +151,42 @@ TEST_F(responses, late_ack_within_read)
 	}
 	mem_expect(self->mem, 0, payload, sizeof(payload));
 	DO(&left->lab, mem_check(&left->lab, self->mem, "local"));
+}
+
+/*
+ * The ACK of a whole WRITE while it is being sent: that of its first copy, if this is the
+ * second one. What was not sent to its end cannot be over, and is sent until an ACK comes
+ * after that.
+ */
+TEST_F(responses, ack_while_sent)
+{
+	struct side *left = &self->left;
+	uint64_t before, now, until;
+	struct ibv_wc wc;
+	int err;
+
+	DO(&left->lab, post_write(left, self->mem, LONG * MTU));
+	usleep(20000);
+	ASSERT_EQ(0, respond(left, ACK, PSN + LONG - 1, NULL, 0));
+	usleep(20000);
+	DO(&left->lab, lab_counter(&left->lab, "completer_retry_err", &before));
+	until = now_ns() + PATIENCE;
+	do {
+		ASSERT_LT(now_ns(), until)
+			TH_LOG("the WRITE is neither over nor sent again");
+		usleep(10000);
+		DO(&left->lab, lab_counter(&left->lab, "completer_retry_err", &now));
+	} while (now == before);
+	/* Half of it, and the rest is sent, too. */
+	ASSERT_EQ(0, respond(left, ACK, PSN + LONG / 2, NULL, 0));
+	do {
+		ASSERT_EQ(0, respond(left, ACK, PSN + LONG - 1, NULL, 0));
+		err = rc_wait(&left->end.send, &wc, now_ns() + 20000000,
+			      &left->lab.failure);
+	} while (err == -ETIMEDOUT && now_ns() < until);
+	DO(&left->lab, err);
+	ASSERT_EQ(IBV_WC_SUCCESS, wc.status)
+		TH_LOG("%s", ibv_wc_status_str(wc.status));
 }
 
 /* What belongs to no request at all. */

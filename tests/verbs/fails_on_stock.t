@@ -30,7 +30,8 @@ FLUSH that is repeated: loss -r loss.pinned.flush
 all of the address space: verbs/implicit -r implicit.read_and_write
 rereg out of and into on-demand paging: verbs/rereg -r odp.resident.out_and_into
 reset after half a READ: verbs/qp_reset
-a READ that completes without its data: stress/responses
+a READ that completes without its data: responses -r responses.pinned.middle_without_first
+an ACK while the WRITE is sent: responses -r responses.pinned.ack_while_sent
 queue indexes out of range: stress/rings
 a QP that is freed while a packet is delivered: destroy
 a packet that the queue of the device drops: full_queue -r loss.pinned.write_and_read
@@ -42,6 +43,8 @@ while IFS=: read -r what command; do
 	cpus=1
 	if [[ $command == */loss* ]]; then
 		command="tests/stress/on-two-sides ${command/loss/stress/loss}"
+	elif [[ $command == */responses* ]]; then
+		command="tests/stress/on-two-sides --good-line ${command/responses/stress/responses}"
 	elif [[ $command == */full_queue* ]]; then
 		command="tests/stress/on-two-sides --short-queue ${command/full_queue/stress/loss}"
 	elif [[ $command == */destroy ]]; then
