@@ -23,7 +23,8 @@ slow := $(DEBUG)$(KCSAN)
 wanted := $(or $(T),$(if $(KCSAN),fault,$(if $(DEBUG)$(KERNEL),$(filter-out series model,$(groups)),$(groups))))
 left_out := $(if $(slow)$(KERNEL),$(filter-out tests/harness/report.t,$(wildcard tests/harness/*.t)) \
 		tests/verbs/demo_stock.t tests/verbs/fails_on_stock.t tests/uffdmr/stock.t) \
-	$(if $(slow),$(addprefix tests/hmm/,before-after.t cow.t gup_longterm.t gup_test.t uffd-unit-tests.t \
+	$(if $(slow),$(wildcard tests/verbs/demo*.t) \
+		$(addprefix tests/hmm/,before-after.t cow.t gup_longterm.t gup_test.t uffd-unit-tests.t \
 			uffd-wp-mremap.t) \
 		tests/stress/leaks.t tests/fault/ahead.t tests/fault/isolation.t \
 		$(wildcard tests/uffdmr/*.t tests/postcopy/*.t))
