@@ -16,6 +16,7 @@
 #define READ_FIRST	0x0d
 #define READ_MIDDLE	0x0e
 #define READ_LAST	0x0f
+#define READ_ONLY	0x10
 #define ACK		0x11
 
 FIXTURE(responses)
@@ -75,13 +76,30 @@ static int respond(struct side *side, unsigned int opcode, uint32_t psn,
 	return send_packet(&p, true, 0);
 }
 
-static int post_read(struct side *side, struct mem *mem, size_t len)
+/* Waits until the requester has begun some more retries. */
+static int sent_again(struct side *side, int times)
+{
+	uint64_t begin, now, until = now_ns() + PATIENCE;
+	int err;
+
+	err = lab_counter(&side->lab, "completer_retry_err", &begin);
+	for (now = begin; !err && now < begin + times; usleep(10000)) {
+		if (now_ns() > until)
+			return fail(&side->lab.failure, ETIMEDOUT,
+				    "nothing is over, and nothing sent again");
+		err = lab_counter(&side->lab, "completer_retry_err", &now);
+	}
+	return err;
+}
+
+static int post_read(struct side *side, struct mem *mem, size_t len, int flags)
 {
 	struct rc_op op = {
 		.opcode = IBV_WR_RDMA_READ,
 		.laddr = mem->iova,
 		.lkey = mem->mr->lkey,
 		.length = len,
+		.flags = flags,
 		.raddr = 0x1000,
 		.rkey = 0x1234,
 	};
@@ -89,18 +107,32 @@ static int post_read(struct side *side, struct mem *mem, size_t len)
 	return rc_post(&side->end, &op, &side->lab.failure);
 }
 
-static int post_write(struct side *side, struct mem *mem, size_t len)
+static int post_write(struct side *side, struct mem *mem, size_t len, int flags)
 {
 	struct rc_op op = {
 		.opcode = IBV_WR_RDMA_WRITE,
 		.laddr = mem->iova + side->lab.page_size,
 		.lkey = mem->mr->lkey,
 		.length = len,
+		.flags = flags,
 		.raddr = 0x1000,
 		.rkey = 0x1234,
 	};
 
 	return rc_post(&side->end, &op, &side->lab.failure);
+}
+
+static int success(struct side *side)
+{
+	struct ibv_wc wc;
+	int err;
+
+	err = rc_wait(&side->end.send, &wc, now_ns() + PATIENCE,
+		      &side->lab.failure);
+	if (!err && wc.status != IBV_WC_SUCCESS)
+		err = fail(&side->lab.failure, EIO, "%s",
+			   ibv_wc_status_str(wc.status));
+	return err;
 }
 
 /*
@@ -113,7 +145,7 @@ TEST_F(responses, middle_without_first)
 	char payload[MTU] = { 1 };
 	struct ibv_wc wc;
 
-	DO(&left->lab, post_read(left, self->mem, 3 * MTU));
+	DO(&left->lab, post_read(left, self->mem, 3 * MTU, 0));
 	usleep(20000);
 	ASSERT_EQ(0, respond(left, READ_MIDDLE, PSN, payload, MTU));
 	/* To go on waiting for a proper answer is right, too. */
@@ -129,26 +161,19 @@ TEST_F(responses, late_ack_within_read)
 {
 	struct side *left = &self->left;
 	char payload[3 * MTU];
-	struct ibv_wc wc;
 	int i;
 
 	pattern_fill(payload, sizeof(payload), 77, 0);
-	DO(&left->lab, post_write(left, self->mem, 100));
-	DO(&left->lab, post_read(left, self->mem, sizeof(payload)));
+	DO(&left->lab, post_write(left, self->mem, 100, 0));
+	DO(&left->lab, post_read(left, self->mem, sizeof(payload), 0));
 	usleep(20000);
 	ASSERT_EQ(0, respond(left, ACK, PSN, NULL, 0));
 	ASSERT_EQ(0, respond(left, READ_FIRST, PSN + 1, payload, MTU));
 	ASSERT_EQ(0, respond(left, ACK, PSN, NULL, 0));
 	ASSERT_EQ(0, respond(left, READ_MIDDLE, PSN + 2, payload + MTU, MTU));
 	ASSERT_EQ(0, respond(left, READ_LAST, PSN + 3, payload + 2 * MTU, MTU));
-	for (i = 0; i < 2; i++) {
-		DO(&left->lab, rc_wait(&left->end.send, &wc,
-				       now_ns() + PATIENCE,
-				       &left->lab.failure));
-		ASSERT_EQ(IBV_WC_SUCCESS, wc.status)
-			TH_LOG("%s: %s", i ? "READ" : "WRITE",
-			       ibv_wc_status_str(wc.status));
-	}
+	for (i = 0; i < 2; i++)
+		DO(&left->lab, success(left));
 	mem_expect(self->mem, 0, payload, sizeof(payload));
 	DO(&left->lab, mem_check(&left->lab, self->mem, "local"));
 }
@@ -161,31 +186,67 @@ TEST_F(responses, late_ack_within_read)
 TEST_F(responses, ack_while_sent)
 {
 	struct side *left = &self->left;
-	uint64_t before, now, until;
-	struct ibv_wc wc;
-	int err;
 
-	DO(&left->lab, post_write(left, self->mem, LONG * MTU));
+	DO(&left->lab, post_write(left, self->mem, LONG * MTU, 0));
 	usleep(20000);
 	ASSERT_EQ(0, respond(left, ACK, PSN + LONG - 1, NULL, 0));
+	DO(&left->lab, sent_again(left, 2));
+	ASSERT_EQ(0, respond(left, ACK, PSN + LONG - 1, NULL, 0));
+	DO(&left->lab, success(left));
+}
+
+/* What is sent again does not wait for itself. */
+TEST_F(responses, fenced_read)
+{
+	struct side *left = &self->left;
+	char payload[100];
+
+	pattern_fill(payload, sizeof(payload), 78, 0);
+	DO(&left->lab, post_read(left, self->mem, sizeof(payload),
+				 IBV_SEND_FENCE));
+	DO(&left->lab, sent_again(left, 2));
+	ASSERT_EQ(0, respond(left, READ_ONLY, PSN, payload, sizeof(payload)));
+	DO(&left->lab, success(left));
+	mem_expect(self->mem, 0, payload, sizeof(payload));
+	DO(&left->lab, mem_check(&left->lab, self->mem, "local"));
+}
+
+/* Nor for what comes after it. */
+TEST_F(responses, read_after_fenced_write)
+{
+	struct side *left = &self->left;
+	char payload[100];
+
+	pattern_fill(payload, sizeof(payload), 79, 0);
+	DO(&left->lab, post_write(left, self->mem, 100, IBV_SEND_FENCE));
+	DO(&left->lab, post_read(left, self->mem, sizeof(payload), 0));
+	DO(&left->lab, sent_again(left, 2));
+	ASSERT_EQ(0, respond(left, ACK, PSN, NULL, 0));
+	ASSERT_EQ(0, respond(left, READ_ONLY, PSN + 1, payload,
+			     sizeof(payload)));
+	DO(&left->lab, success(left));
+	DO(&left->lab, success(left));
+	mem_expect(self->mem, 0, payload, sizeof(payload));
+	DO(&left->lab, mem_check(&left->lab, self->mem, "local"));
+}
+
+/* A response to all of a READ that does not have all of it, and has it twice. */
+TEST_F(responses, read_too_short)
+{
+	struct side *left = &self->left;
+	char payload[MTU] = { 1 };
+	struct ibv_wc wc;
+	int i;
+
+	DO(&left->lab, post_read(left, self->mem, 3 * MTU, 0));
 	usleep(20000);
-	DO(&left->lab, lab_counter(&left->lab, "completer_retry_err", &before));
-	until = now_ns() + PATIENCE;
-	do {
-		ASSERT_LT(now_ns(), until)
-			TH_LOG("the WRITE is neither over nor sent again");
-		usleep(10000);
-		DO(&left->lab, lab_counter(&left->lab, "completer_retry_err", &now));
-	} while (now == before);
-	/* Half of it, and the rest is sent, too. */
-	ASSERT_EQ(0, respond(left, ACK, PSN + LONG / 2, NULL, 0));
-	do {
-		ASSERT_EQ(0, respond(left, ACK, PSN + LONG - 1, NULL, 0));
-		err = rc_wait(&left->end.send, &wc, now_ns() + 20000000,
-			      &left->lab.failure);
-	} while (err == -ETIMEDOUT && now_ns() < until);
-	DO(&left->lab, err);
-	ASSERT_EQ(IBV_WC_SUCCESS, wc.status)
+	ASSERT_EQ(0, respond(left, READ_FIRST, PSN, payload, MTU));
+	ASSERT_EQ(0, respond(left, READ_MIDDLE, PSN + 1, payload, MTU));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, respond(left, READ_LAST, PSN + 2, payload, 100));
+	DO(&left->lab, rc_wait(&left->end.send, &wc, now_ns() + PATIENCE,
+			       &left->lab.failure));
+	ASSERT_EQ(IBV_WC_BAD_RESP_ERR, wc.status)
 		TH_LOG("%s", ibv_wc_status_str(wc.status));
 }
 
@@ -194,7 +255,6 @@ TEST_F(responses, unasked)
 {
 	struct side *left = &self->left;
 	char payload[MTU] = { 1 };
-	struct ibv_wc wc;
 	uint32_t psn;
 
 	for (psn = PSN - 2; psn < PSN + 4; psn++) {
@@ -204,13 +264,10 @@ TEST_F(responses, unasked)
 		ASSERT_EQ(0, respond(left, ACK, psn, NULL, 0));
 	}
 	usleep(100000);
-	DO(&left->lab, post_write(left, self->mem, 100));
+	DO(&left->lab, post_write(left, self->mem, 100, 0));
 	usleep(20000);
 	ASSERT_EQ(0, respond(left, ACK, PSN, NULL, 0));
-	DO(&left->lab, rc_wait(&left->end.send, &wc, now_ns() + PATIENCE,
-			       &left->lab.failure));
-	ASSERT_EQ(IBV_WC_SUCCESS, wc.status)
-		TH_LOG("%s", ibv_wc_status_str(wc.status));
+	DO(&left->lab, success(left));
 	DO(&left->lab, mem_check(&left->lab, self->mem, "local"));
 }
 

@@ -31,7 +31,10 @@ all of the address space: verbs/implicit -r implicit.read_and_write
 rereg out of and into on-demand paging: verbs/rereg -r odp.resident.out_and_into
 reset after half a READ: verbs/qp_reset
 a READ that completes without its data: responses -r responses.pinned.middle_without_first
+a READ whose last response is short: responses -r responses.pinned.read_too_short
 an ACK while the WRITE is sent: responses -r responses.pinned.ack_while_sent
+a READ with the fence that is repeated: responses -r responses.pinned.fenced_read
+a fenced WRITE that is repeated with a READ: responses -r responses.pinned.read_after_fenced_write
 queue indexes out of range: stress/rings
 a QP that is freed while a packet is delivered: destroy
 a packet that the queue of the device drops: full_queue -r loss.pinned.write_and_read
