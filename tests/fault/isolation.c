@@ -205,13 +205,16 @@ static int time_faults(struct lab *lab, struct mem *local, struct mem *absent,
 	return err ?: mem_drop(lab, absent, 0, n);
 }
 
-/* The first of 64 processes leaves all that it may ask for without an answer. */
+/*
+ * The first of 64 processes leaves all that it may ask for without an answer. A machine
+ * that has other work to do makes one turn take ten times as long as the next, and none
+ * shorter: the best of each kind are compared.
+ */
 TEST_F_TIMEOUT(isolation, processes, 300)
 {
-	struct samples permille = { 0 };
 	struct lab *lab = &self->lab;
+	double us, best[2] = { 0 };
 	struct mem *absent;
-	double us[2];
 	uint64_t ratio;
 	int turn, i;
 
@@ -235,23 +238,19 @@ TEST_F_TIMEOUT(isolation, processes, 300)
 			ASSERT_EQ(1, read(ready[0], &byte, 1));
 			ASSERT_EQ(1, byte);
 		}
-		DO(lab, time_faults(lab, self->local, absent,
-				    &us[silent], FAULTS));
+		DO(lab, time_faults(lab, self->local, absent, &us, FAULTS));
+		if (!best[silent] || us < best[silent])
+			best[silent] = us;
 		close(go[0]);
 		close(go[1]);
 		close(ready[0]);
 		close(ready[1]);
 		while (wait(NULL) > 0)
 			;
-		if (silent) {
-			ASSERT_EQ(0, samples_add(&permille,
-						 1000 * us[1] / us[0]));
-		}
 	}
-	ratio = samples_percentile(&permille, 50);
-	samples_free(&permille);
+	ratio = 1000 * best[1] / best[0];
 	TH_LOG("faults beside a silent process / beside others: %.2f (%.0f us)",
-	       ratio / 1e3, us[0]);
+	       ratio / 1e3, best[0]);
 	ASSERT_LE(ratio, 1500);
 }
 
