@@ -121,7 +121,8 @@ static struct rc_op op_of(enum ibv_wr_opcode opcode, struct side *left,
 
 /*
  * WRITEs from the left half of one side to that of the other, READs of the right
- * half back: each range is used once, so that what overtakes shows.
+ * half back, some with the fence: each range is used once, so that what overtakes
+ * shows.
  */
 TEST_F_TIMEOUT(loss, write_and_read, 300)
 {
@@ -139,6 +140,7 @@ TEST_F_TIMEOUT(loss, write_and_read, 300)
 					LEFT, at, RIGHT, at, len);
 
 		if (posted < ROUNDS && posted - done < FLIGHT) {
+			op.flags = rand() % 4 ? 0 : IBV_SEND_FENCE;
 			if (is_read)
 				mem_expect(LEFT->mem, at,
 					   RIGHT->mem->image + at, len);

@@ -37,7 +37,7 @@ a READ with the fence that is repeated: responses -r responses.pinned.fenced_rea
 a fenced WRITE that is repeated with a READ: responses -r responses.pinned.read_after_fenced_write
 queue indexes out of range: stress/rings
 a QP that is freed while a packet is delivered: destroy
-a packet that the queue of the device drops: full_queue -r loss.pinned.write_and_read
+a packet that the queue of the device drops: full_queue -r loss.pinned.long_ones
 '
 
 while IFS=: read -r what command; do
