@@ -76,20 +76,41 @@ static int respond(struct side *side, unsigned int opcode, uint32_t psn,
 	return send_packet(&p, true, 0);
 }
 
+/* Waits until a counter of the device has gone up from @from by @by. */
+static int counted(struct side *side, const char *name, uint64_t from, int by)
+{
+	uint64_t now = from, until = now_ns() + PATIENCE;
+	int err = 0;
+
+	while (!err && now < from + by) {
+		if (now_ns() > until)
+			return fail(&side->lab.failure, ETIMEDOUT,
+				    "%s does not go up", name);
+		usleep(1000);
+		err = lab_counter(&side->lab, name, &now);
+	}
+	return err;
+}
+
 /* Waits until the requester has begun some more retries. */
 static int sent_again(struct side *side, int times)
 {
-	uint64_t begin, now, until = now_ns() + PATIENCE;
-	int err;
+	const char *name = "completer_retry_err";
+	uint64_t begin;
 
-	err = lab_counter(&side->lab, "completer_retry_err", &begin);
-	for (now = begin; !err && now < begin + times; usleep(10000)) {
-		if (now_ns() > until)
-			return fail(&side->lab.failure, ETIMEDOUT,
-				    "nothing is over, and nothing sent again");
-		err = lab_counter(&side->lab, "completer_retry_err", &now);
-	}
-	return err;
+	return lab_counter(&side->lab, name, &begin) ?:
+	       counted(side, name, begin, times);
+}
+
+/* Until its first packet is on its way. To what was not sent there is no answer. */
+static int post(struct side *side, const struct rc_op *op)
+{
+	const char *name = "sent_pkts";
+	uint64_t begin;
+
+	return lab_counter(&side->lab, name, &begin) ?:
+	       rc_post(&side->end, op, &side->lab.failure) ?:
+	       counted(side, name, begin, 1);
 }
 
 static int post_read(struct side *side, struct mem *mem, size_t len, int flags)
@@ -104,7 +125,7 @@ static int post_read(struct side *side, struct mem *mem, size_t len, int flags)
 		.rkey = 0x1234,
 	};
 
-	return rc_post(&side->end, &op, &side->lab.failure);
+	return post(side, &op);
 }
 
 static int post_write(struct side *side, struct mem *mem, size_t len, int flags)
@@ -119,7 +140,7 @@ static int post_write(struct side *side, struct mem *mem, size_t len, int flags)
 		.rkey = 0x1234,
 	};
 
-	return rc_post(&side->end, &op, &side->lab.failure);
+	return post(side, &op);
 }
 
 static int success(struct side *side)
@@ -146,7 +167,6 @@ TEST_F(responses, middle_without_first)
 	struct ibv_wc wc;
 
 	DO(&left->lab, post_read(left, self->mem, 3 * MTU, 0));
-	usleep(20000);
 	ASSERT_EQ(0, respond(left, READ_MIDDLE, PSN, payload, MTU));
 	/* To go on waiting for a proper answer is right, too. */
 	if (!rc_wait(&left->end.send, &wc, now_ns() + NSEC_PER_SEC,
@@ -166,7 +186,6 @@ TEST_F(responses, late_ack_within_read)
 	pattern_fill(payload, sizeof(payload), 77, 0);
 	DO(&left->lab, post_write(left, self->mem, 100, 0));
 	DO(&left->lab, post_read(left, self->mem, sizeof(payload), 0));
-	usleep(20000);
 	ASSERT_EQ(0, respond(left, ACK, PSN, NULL, 0));
 	ASSERT_EQ(0, respond(left, READ_FIRST, PSN + 1, payload, MTU));
 	ASSERT_EQ(0, respond(left, ACK, PSN, NULL, 0));
@@ -188,7 +207,6 @@ TEST_F(responses, ack_while_sent)
 	struct side *left = &self->left;
 
 	DO(&left->lab, post_write(left, self->mem, LONG * MTU, 0));
-	usleep(20000);
 	ASSERT_EQ(0, respond(left, ACK, PSN + LONG - 1, NULL, 0));
 	DO(&left->lab, sent_again(left, 2));
 	ASSERT_EQ(0, respond(left, ACK, PSN + LONG - 1, NULL, 0));
@@ -239,7 +257,6 @@ TEST_F(responses, read_too_short)
 	int i;
 
 	DO(&left->lab, post_read(left, self->mem, 3 * MTU, 0));
-	usleep(20000);
 	ASSERT_EQ(0, respond(left, READ_FIRST, PSN, payload, MTU));
 	ASSERT_EQ(0, respond(left, READ_MIDDLE, PSN + 1, payload, MTU));
 	for (i = 0; i < 2; i++)
@@ -265,7 +282,6 @@ TEST_F(responses, unasked)
 	}
 	usleep(100000);
 	DO(&left->lab, post_write(left, self->mem, 100, 0));
-	usleep(20000);
 	ASSERT_EQ(0, respond(left, ACK, PSN, NULL, 0));
 	DO(&left->lab, success(left));
 	DO(&left->lab, mem_check(&left->lab, self->mem, "local"));
