@@ -135,17 +135,6 @@ static long long counter(struct lab *lab, const char *name)
 	return value;
 }
 
-static int wait_counter(struct lab *lab, const char *name, long long above)
-{
-	uint64_t until = now_ns() + PATIENCE;
-
-	while (counter(lab, name) <= above)
-		if (now_ns() > until)
-			return fail(&lab->failure, 0, "%s stays at %lld", name,
-				    above);
-	return 0;
-}
-
 /* The first element waits for its page, the second is no memory any more. */
 static int list_with_bad_end(struct lab *lab, struct mem *mem,
 			     struct slow *slow, struct ibv_sge list[2])
@@ -190,7 +179,7 @@ TEST_F(edges, bad_second_element)
 		DO(lab, list_with_bad_end(lab, self->mem, &self->slow, list));
 		list[0].addr += i * self->page;
 		DO(lab, rc_post(self->req, &op, &lab->failure));
-		DO(lab, wait_counter(lab, "odp_parked", parked));
+		DO(lab, lab_counter_above(lab, "odp_parked", parked));
 		DO(lab, supply(lab, &self->slow, i));
 		DO(lab, rc_wait(&self->req->send, &wc, now_ns() + PATIENCE,
 				&lab->failure));
@@ -219,7 +208,7 @@ TEST_F(edges, bad_second_element_of_receive)
 	DO(lab, list_with_bad_end(lab, self->mem, &self->slow, list));
 	DO(lab, rc_post_recv(self->resp, list, 2, &lab->failure));
 	DO(lab, rc_post(self->req, &op, &lab->failure));
-	DO(lab, wait_counter(lab, "odp_parked", parked));
+	DO(lab, lab_counter_above(lab, "odp_parked", parked));
 	DO(lab, supply(lab, &self->slow, 0));
 	DO(lab, rc_wait(&self->req->send, &wc, now_ns() + PATIENCE,
 			&lab->failure));
@@ -349,7 +338,7 @@ TEST_F_TIMEOUT(edges, more_responses_than_are_kept, 120)
 		.rkey = self->mem->mr->rkey,
 	};
 	DO(lab, rc_post(self->req, &op, &lab->failure));
-	DO(lab, wait_counter(lab, "odp_dropped", dropped));
+	DO(lab, lab_counter_above(lab, "odp_dropped", dropped));
 	usleep(500000);
 	DO(lab, supply(lab, &self->slow, 0));
 	DO(lab, rc_wait(&self->req->send, &wc, now_ns() + PATIENCE / 2,
@@ -402,7 +391,7 @@ TEST_F(edges, drain)
 	};
 	memset(self->mem->addr, 0, 64);
 	DO(lab, rc_post(self->req, &op, &lab->failure));
-	DO(lab, wait_counter(lab, "odp_parked", parked));
+	DO(lab, lab_counter_above(lab, "odp_parked", parked));
 	DO(lab, drain(lab, self->req->qp));
 
 	DO(lab, supply(lab, &self->slow, 0));
@@ -436,7 +425,7 @@ TEST_F(edges, implicit_part_stays)
 	op = op_to_slow(IBV_WR_RDMA_READ, self->mem, &self->slow, 0, 64);
 	op.rkey = self->implicit->rkey;
 	DO(lab, rc_post(self->req, &op, &lab->failure));
-	DO(lab, wait_counter(lab, "odp_parked", parked));
+	DO(lab, lab_counter_above(lab, "odp_parked", parked));
 	sleep(3);
 	ASSERT_EQ(0, munmap(self->slow.addr, self->slow.len));
 	DO(lab, rc_wait(&self->req->send, &wc, now_ns() + PATIENCE,

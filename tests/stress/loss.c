@@ -83,16 +83,6 @@ FIXTURE_TEARDOWN(loss)
 	}
 }
 
-static int wait_for(struct side *side, struct rc_cq *cq, struct ibv_wc *wc)
-{
-	int err = rc_wait(cq, wc, now_ns() + PATIENCE, &side->lab.failure);
-
-	if (!err && wc->status != IBV_WC_SUCCESS)
-		err = fail(&side->lab.failure, 0, "completion %lu: %s",
-			   wc->wr_id, ibv_wc_status_str(wc->status));
-	return err;
-}
-
 static struct rc_op op_of(enum ibv_wr_opcode opcode, struct side *left,
 			  size_t loff, struct side *right, size_t roff,
 			  size_t len)

@@ -76,22 +76,6 @@ static int respond(struct side *side, unsigned int opcode, uint32_t psn,
 	return send_packet(&p, true, 0);
 }
 
-/* Waits until a counter of the device has gone up from @from by @by. */
-static int counted(struct side *side, const char *name, uint64_t from, int by)
-{
-	uint64_t now = from, until = now_ns() + PATIENCE;
-	int err = 0;
-
-	while (!err && now < from + by) {
-		if (now_ns() > until)
-			return fail(&side->lab.failure, ETIMEDOUT,
-				    "%s does not go up", name);
-		usleep(1000);
-		err = lab_counter(&side->lab, name, &now);
-	}
-	return err;
-}
-
 /* Waits until the requester has begun some more retries. */
 static int sent_again(struct side *side, int times)
 {
@@ -99,7 +83,7 @@ static int sent_again(struct side *side, int times)
 	uint64_t begin;
 
 	return lab_counter(&side->lab, name, &begin) ?:
-	       counted(side, name, begin, times);
+	       lab_counter_above(&side->lab, name, begin + times - 1);
 }
 
 /* Until its first packet is on its way. To what was not sent there is no answer. */
@@ -110,7 +94,7 @@ static int post(struct side *side, const struct rc_op *op)
 
 	return lab_counter(&side->lab, name, &begin) ?:
 	       rc_post(&side->end, op, &side->lab.failure) ?:
-	       counted(side, name, begin, 1);
+	       lab_counter_above(&side->lab, name, begin);
 }
 
 static int post_read(struct side *side, struct mem *mem, size_t len, int flags)
@@ -146,14 +130,8 @@ static int post_write(struct side *side, struct mem *mem, size_t len, int flags)
 static int success(struct side *side)
 {
 	struct ibv_wc wc;
-	int err;
 
-	err = rc_wait(&side->end.send, &wc, now_ns() + PATIENCE,
-		      &side->lab.failure);
-	if (!err && wc.status != IBV_WC_SUCCESS)
-		err = fail(&side->lab.failure, EIO, "%s",
-			   ibv_wc_status_str(wc.status));
-	return err;
+	return wait_for(side, &side->end.send, &wc);
 }
 
 /*

@@ -72,6 +72,20 @@ int lab_counter(struct lab *lab, const char *name, uint64_t *value)
 	return err ? fail(&lab->failure, -err, "cannot read %s", name) : 0;
 }
 
+int lab_counter_above(struct lab *lab, const char *name, uint64_t above)
+{
+	uint64_t value, until = now_ns() + PATIENCE;
+	int err;
+
+	do {
+		err = lab_counter(lab, name, &value);
+		if (!err && value <= above && now_ns() > until)
+			err = fail(&lab->failure, ETIMEDOUT, "%s stays at %lu",
+				   name, value);
+	} while (!err && value <= above);
+	return err;
+}
+
 void lab_close(struct lab *lab)
 {
 	struct mem *mem, *next;

@@ -68,6 +68,9 @@ int lab_open_on(struct lab *lab, const char *device);
 /* One of the device's hw_counters, as of now. */
 int lab_counter(struct lab *lab, const char *name, uint64_t *value);
 
+/* Until that is more than @above. */
+int lab_counter_above(struct lab *lab, const char *name, uint64_t above);
+
 /* Safe with accesses still waiting: gives the pages up first. */
 void lab_close(struct lab *lab);
 
