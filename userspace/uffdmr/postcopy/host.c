@@ -5,25 +5,6 @@
 #include "host.h"
 #include "wire.h"
 
-static int need_odp(struct ibv_context *verbs, struct failure *failure)
-{
-	const char *name = ibv_get_device_name(verbs->device);
-	uint32_t needed = IBV_ODP_SUPPORT_READ | IBV_ODP_SUPPORT_WRITE |
-			  IBV_ODP_SUPPORT_ATOMIC;
-	struct ibv_device_attr_ex attr;
-	int err;
-
-	err = ibv_query_device_ex(verbs, NULL, &attr);
-	if (err)
-		return fail(failure, err, "cannot query %s", name);
-	if (!(attr.odp_caps.general_caps & IBV_ODP_SUPPORT) ||
-	    needed & ~attr.odp_caps.per_transport_caps.rc_odp_caps)
-		return fail(failure, EOPNOTSUPP,
-			    "%s has no on-demand paging for READ, WRITE and atomics",
-			    name);
-	return 0;
-}
-
 int host_open(struct host *host, const char *address, const char *port,
 	      struct failure *failure)
 {
@@ -31,9 +12,7 @@ int host_open(struct host *host, const char *address, const char *port,
 	if (host->listen < 0)
 		return host->listen;
 	host->acceptor = acceptor_open(address, port, failure);
-	if (!host->acceptor)
-		return -EIO;
-	return need_odp(acceptor_pd(host->acceptor)->context, failure);
+	return host->acceptor ? 0 : -EIO;
 }
 
 void host_close(struct host *host)

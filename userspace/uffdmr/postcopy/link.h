@@ -94,7 +94,7 @@ bool link_ended(struct link *link);
 
 struct acceptor;
 
-/* Listens at once, and grants nothing yet. */
+/* Of a device that has on-demand paging. Listens at once, and grants nothing yet. */
 struct acceptor *acceptor_open(const char *address, const char *port,
 			       struct failure *failure);
 
