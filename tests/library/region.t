@@ -1,8 +1,0 @@
-#!/bin/bash
-# SPDX-License-Identifier: GPL-2.0
-#
-# This test will serve pages of each kind of memory to the CPU: on demand, in the
-# background, out of order, late, never.
-
-cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --hugepages 16 --timeout 900 -- tests/library/each region
