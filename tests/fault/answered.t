@@ -5,4 +5,4 @@
 # count how often userfaultfd's handler is asked for them.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 300 -- build/tests/fault/answered
+exec vm/run --quiet ${DEBUG:+--smp 1} --timeout 300 -- build/tests/fault/answered

@@ -5,4 +5,4 @@
 # and ten for ten thousand, and see that nothing but memory is used by that.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 900 --mem 4G -- build/tests/fault/scale
+exec vm/run --quiet ${DEBUG:+--smp 1} --timeout 900 --mem 4G -- build/tests/fault/scale

@@ -7,4 +7,4 @@
 
 cd "$(dirname "$0")/../.." || exit
 # A kernel that checks all it does takes its time: there one variant will do.
-exec vm/run --quiet --timeout 900 -- build/tests/fault/sharers ${DEBUG:+-v write_200}
+exec vm/run --quiet ${DEBUG:+--smp 1} --timeout 900 -- build/tests/fault/sharers ${DEBUG:+-v write_200}

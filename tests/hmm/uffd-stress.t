@@ -6,5 +6,5 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
-exec vm/run --quiet --timeout 1200 --mem 2G --hugepages 64 -- tests/hmm/each-of uffd-stress \
+exec vm/run --quiet ${DEBUG:+--smp 1} --timeout 1200 --mem 2G --hugepages 64 -- tests/hmm/each-of uffd-stress \
 	'anon 10 4' 'shmem 10 4' 'shmem-private 10 4' 'hugetlb 32 4' 'hugetlb-private 32 4'

@@ -5,5 +5,5 @@
 # and read back exactly the set of pages that were written.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --hugepages 24 --timeout 900 -- \
+exec vm/run --quiet ${DEBUG:+--smp 1} --hugepages 24 --timeout 900 -- \
 	build/tests/invalidate/dirty_tracking

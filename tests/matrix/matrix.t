@@ -6,4 +6,4 @@
 # prints at the end is a table that says which combinations a kernel gets right.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --timeout 1800 --hugepages 24 -- build/tests/matrix/matrix --iova
+exec vm/run --quiet ${DEBUG:+--smp 1} --timeout 1800 --hugepages 24 -- build/tests/matrix/matrix --iova
