@@ -31,10 +31,8 @@ left_out := $(if $(slow)$(KERNEL),$(filter-out tests/harness/report.t,$(wildcard
 tests = $(foreach test,$(wanted),$(sort $(or $(wildcard tests/$(test:.t=).t),\
 	$(filter-out $(left_out),$(wildcard tests/$(test)/*.t)))))
 
-# Of the tests at a time: many wait, for a timer or for a page, and on a slow kernel fewer
-# do. Packages are made by one.
-quarters := $(if $(slow),6,8)
-jobs := $(if $(filter tests/deb/%,$(tests)),1,$(shell echo $$((($(shell nproc) * $(quarters) + 3) / 4))))
+# Of the tests at a time: many wait, for a timer or for a page. Packages are made by one.
+jobs := $(if $(filter tests/deb/%,$(tests)),1,$(shell echo $$((($(shell nproc) * 3 + 1) / 2))))
 
 ifdef LINUX
 export LINUX
