@@ -137,13 +137,16 @@ static int destroy_qp(struct side *side, uint64_t *longest)
 TEST_F_TIMEOUT(line, destroy, 120)
 {
 	bool responses = variant->absent == LEFT_SIDE;
+	uint64_t deadline = now_ns() + 3 * PATIENCE;
 	uint64_t cancelled, overtaken, longest = 0;
+	bool seen = false;
 	struct side *absent = &self->side[variant->absent];
 	struct rc_op op;
 	struct ibv_wc wc;
 	int i;
 
-	for (i = 0; i < rounds(ROUNDS); i++) {
+	/* A request is parked for a part of the time, and back on the line for the rest. */
+	for (i = 0; i < rounds(ROUNDS) || !seen; i++) {
 		int first = rand_r(&self->seed) % 2;
 
 		DO(&LEFT->lab, connect_sides(self->side));
@@ -157,15 +160,18 @@ TEST_F_TIMEOUT(line, destroy, 120)
 		close_end(RIGHT);
 		DO(&LEFT->lab, open_end(LEFT));
 		DO(&RIGHT->lab, open_end(RIGHT));
+
+		ASSERT_EQ(0, read_counters(variant->absent, &cancelled, &overtaken));
+		cancelled -= self->cancelled;
+		overtaken -= self->overtaken;
+		seen = cancelled && (responses || overtaken);
+		ASSERT_TRUE(seen || now_ns() < deadline)
+			TH_LOG("%lu were parked, %lu packets were overtaken",
+			       cancelled, overtaken);
 	}
-	TH_LOG("the longest took %lu ms", longest / NSEC_PER_MSEC);
+	TH_LOG("%d rounds, %lu were parked, the longest took %lu ms", i,
+	       cancelled, longest / NSEC_PER_MSEC);
 	ASSERT_LT(longest, AT_ONCE);
-	ASSERT_EQ(0, read_counters(variant->absent, &cancelled, &overtaken));
-	ASSERT_LT(self->cancelled, cancelled) TH_LOG("nothing was parked");
-	if (!responses) {
-		ASSERT_LT(self->overtaken, overtaken)
-			TH_LOG("no packet was overtaken");
-	}
 
 	/* Nothing of all that is left in the region. One packet overtakes nobody. */
 	stop_source(absent);
