@@ -5,18 +5,40 @@
 #     TYPE[ FILE-PATTERN]  reason
 # with one blank before the pattern and two or more before the reason.
 
-# checkpatch_findings TREE ARGUMENT...: "TYPE FILE:LINE: MESSAGE" of each thing that
-# TREE's checkpatch.pl says. Its status is 1 when it found something. It leaves a
-# file of its own where it runs, so that is TREE, and files are named in full.
+# checkpatch_findings TREE FOLDER OPTION... -- FILE...: "TYPE FILE:LINE: MESSAGE" of each
+# thing that TREE's checkpatch.pl says of FILEs in FOLDER. What it has said of the same
+# files before is in the cache.
 checkpatch_findings() {
-	local tree=$1 said status=0
+	# shellcheck disable=SC2154  # lib.sh has it
+	local tree=$1 folder=$2 options=() kept=$cache/checkpatch said status=0
+	shift 2
+	while [ "$1" != -- ]; do
+		options+=("$1")
+		shift
+	done
 	shift
-	said=$(env -C "$tree" scripts/checkpatch.pl --root="$tree" --strict --show-types --terse \
-		--no-summary --color=never "$@" 2>&1) || status=$?
-	if [ "$status" -gt 1 ]; then
-		printf 'FAILED checkpatch.pl:0: %s\n' "${said%%$'\n'*}"
+	mkdir -p "$kept"
+	find "$kept" -type f -mtime +30 -delete
+	kept+=/$({
+		cat "$tree"/scripts/{checkpatch.pl,spelling.txt,const_structs.checkpatch}
+		printf '%s\n' "${options[@]}"
+		cd "$folder" && sha256sum -- "$@"
+	} | sha256sum | cut -d ' ' -f 1)
+	if [ ! -e "$kept" ]; then
+		# It leaves a file of its own where it runs, so that is TREE.
+		said=$(env -C "$tree" scripts/checkpatch.pl --root="$tree" --strict --show-types \
+			--terse --no-summary --color=never "${options[@]}" "${@/#/$folder/}" 2>&1) ||
+			status=$?
+		if [ "$status" -gt 1 ]; then
+			printf 'FAILED checkpatch.pl:0: %s\n' "${said%%$'\n'*}"
+			return
+		fi
+		sed -nE "s,^$folder/,,; s/^(.*): (ERROR|WARNING|CHECK):([A-Z0-9_]+): (.*)\$/\3 \1: \4/p" \
+			<<< "$said" > "$kept.$$"
+		mv "$kept.$$" "$kept"
 	fi
-	sed -nE 's/^(.*): (ERROR|WARNING|CHECK):([A-Z0-9_]+): (.*)$/\3 \1: \4/p' <<< "$said"
+	touch "$kept"
+	cat "$kept"
 }
 
 # checkpatch_judge LIST < findings: prints each that LIST does not allow, and each
