@@ -138,11 +138,14 @@ lay_series() {
 	laid_head=$(in_tree rev-parse 'base^{commit}')
 	export GIT_INDEX_FILE=$lay/index
 	in_tree read-tree base
+	# Each step writes an index: only what differs from this one, not all of Linux.
+	in_tree update-index --split-index
 	while read -r patch own; do
 		# shellcheck disable=SC2086  # a list of names without blanks
 		commit=$(lay_patch "$patch" "$laid_head" $own) || exit 1
 		laid_head=$commit
 		printf 'patch %s %s\n' "$patch" "$commit" >> "$laid_patches"
 	done < <(series_lines)
+	rm -f "$(in_tree rev-parse --path-format=absolute --shared-index-path)"
 	unset GIT_INDEX_FILE
 }
