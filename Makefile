@@ -11,23 +11,24 @@ build := $(CURDIR)/build
 tree = $(shell scripts/kernel-tree)
 # Files that take long first, or one of them would be the only one to run at the end.
 groups := series model hmm perftest pyverbs rdma postcopy fault matrix invalidate stress library uffdmr harness verbs
-# The group deb builds a kernel of its own, with modules, and takes long: by name only.
+# The group deb builds a kernel of its own, with modules, and takes long, and hmm/benchmark
+# wants the machine for itself: by name only.
 # The groups series and model boot no kernel, some tests the stock one only, and those of
 # the harness look at how one is booted, so another kernel tells nothing new: but report.t
 # at what the debug kernel reports. There the kernel's own tests of what the series does
-# not change take long (uffd-unregister is the one of uffd-unit-tests that it does), and
-# objects cannot be counted: it keeps the last trackers of each device's references after
-# they were freed. Ratios of times are those of the product kernel, and of what runs in
-# user space the library does most with it.
+# not change take long (uffd-unregister is the one of uffd-unit-tests that it does, and runs
+# there alone), and objects cannot be counted: it keeps the last trackers of each device's
+# references after they were freed. Ratios of times are those of the product kernel, and of
+# what runs in user space the library does most with it.
 slow := $(DEBUG)$(KCSAN)
 wanted := $(or $(T),$(if $(KCSAN),fault,$(if $(DEBUG)$(KERNEL),$(filter-out series model,$(groups)),$(groups))))
-left_out := $(if $(slow)$(KERNEL),$(filter-out tests/harness/report.t,$(wildcard tests/harness/*.t)) \
+left_out := tests/hmm/benchmark.t $(if $(slow)$(KERNEL),$(filter-out tests/harness/report.t,$(wildcard tests/harness/*.t)) \
 		tests/verbs/demo_stock.t tests/verbs/fails_on_stock.t tests/uffdmr/stock.t) \
 	$(if $(slow),$(wildcard tests/verbs/demo*.t) \
 		$(addprefix tests/hmm/,before-after.t cow.t gup_longterm.t gup_test.t uffd-unit-tests.t \
 			uffd-wp-mremap.t) \
 		tests/stress/leaks.t tests/fault/ahead.t tests/fault/isolation.t \
-		$(wildcard tests/uffdmr/*.t tests/postcopy/*.t))
+		$(wildcard tests/uffdmr/*.t tests/postcopy/*.t), tests/hmm/uffd-unregister.t)
 tests = $(foreach test,$(wanted),$(sort $(or $(wildcard tests/$(test:.t=).t),\
 	$(filter-out $(left_out),$(wildcard tests/$(test)/*.t)))))
 

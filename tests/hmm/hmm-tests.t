@@ -8,9 +8,6 @@ set -euo pipefail
 
 cd "$(dirname "$0")/../.."
 . tests/hmm/lib.sh
-# The benchmark has 120 seconds for what takes 50 of a CPU, beside other tests: once on this
-# kernel is enough, and before-after runs it.
-left_out+=(-T benchmark_thp_migration)
 # A debug kernel dumps the stack where a page fault meets userfaultfd and may
 # not wait. Here hmm_range_fault() is made to do so (locked_call_fails).
 vm/run --quiet --timeout 900 --mem 4G --hugepages 64 \
