@@ -127,9 +127,6 @@ def kernel_command_line(settings, slow, clock=""):
         # an oops ends the machine, a warning does not
         "oops=panic panic=-1 reboot=t",
         "mitigations=off random.trust_cpu=on tsc=reliable no_timer_check",
-        # virtio has MSI-X; to ask ACPI for other interrupts takes a debug
-        # kernel a minute
-        "pci=noacpi",
         # emulated CPUs on a busy machine stand still for seconds
         f"watchdog_thresh={10 * slow} workqueue.watchdog_thresh={30 * slow}",
         f"rcupdate.rcu_cpu_stall_timeout={20 * slow}",
@@ -139,6 +136,8 @@ def kernel_command_line(settings, slow, clock=""):
         if not settings.kmemleak:
             # it follows every allocation, and nobody will ask for a scan
             words.append("kmemleak=off")
+    if settings.nodes > 1:
+        words.append(f"numa=fake={settings.nodes}")
     if settings.hugepages:
         words.append(f"hugepages={settings.hugepages}")
     if clock:
@@ -230,7 +229,7 @@ class Guest:
         arguments = [
             "-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none",
             "-no-reboot", "-machine", "pc", "-accel", accel, "-cpu", cpu,
-            "-smp", str(settings.smp), "-m", settings.mem,
+            "-smp", f"{settings.smp},sockets={settings.smp}", "-m", settings.mem,
             "-kernel", self.kernel,
             "-append", kernel_command_line(settings, self.slow,
                                            _clock() if self.accel == "tcg" else ""),
@@ -238,20 +237,10 @@ class Guest:
         if self.accel == "icount":
             # an instruction takes 2^0 ns
             arguments += ["-icount", "shift=0"]
-        for node in range(settings.nodes if settings.nodes > 1 else 0):
-            arguments += [
-                "-object", f"memory-backend-ram,id=node{node},size={self._node_memory(node)}M",
-                "-numa", f"node,memdev=node{node}"]
         arguments += self._share("root", "/", ",readonly=on")
         for index, folder in enumerate(settings.rw):
             arguments += self._share(f"share{index}", folder)
         return arguments
-
-    def _node_memory(self, node):
-        """Of all memory in MiB, what is the node's: the last one has the rest."""
-        nodes = self.settings.nodes
-        size = int(self.settings.mem[:-1]) * (1024 if self.settings.mem[-1] == "G" else 1)
-        return size // nodes + (size % nodes if node == nodes - 1 else 0)
 
     @staticmethod
     def _share(tag, folder, more=""):

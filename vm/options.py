@@ -105,7 +105,7 @@ def _parser():
     add("--smp", type=_number(1, 64), default=2, metavar="N", help="CPUs (2)")
     add("--mem", type=_size, metavar="SIZE", help="memory (2G; debug kernel: 3G)")
     add("--nodes", type=_number(1, 8), default=1, metavar="N",
-        help="NUMA nodes that CPUs and memory are spread over (1)")
+        help="NUMA nodes that memory is spread over (1)")
     add("--timeout", type=_number(0, 1000000), default=300, metavar="SECONDS",
         help="end the machine after that time (300; 0: never; a shell: never)")
     add("--accel", choices=("auto", "kvm", "tcg", "icount"), default="auto",

@@ -101,7 +101,11 @@ static int move_to(struct area *a, int node)
 static int to_other_nodes(struct area *a)
 {
 	uint64_t before[AREA_PAGES];
+	int err;
 
+	err = move_to(a, 0);
+	if (err)
+		return err;
 	where(a, before);
 	return move_to(a, 1) ?: all_moved(a, before) ?: move_to(a, 0);
 }
