@@ -103,7 +103,7 @@ def _parser():
     add("--kernel", metavar="IMAGE", help="boot IMAGE (default build/kernel/bzImage)")
     add("--debug", action="store_true", help="boot build/kernel-debug/bzImage")
     add("--smp", type=_number(1, 64), default=2, metavar="N", help="CPUs (2)")
-    add("--mem", type=_size, metavar="SIZE", help="memory (2G; debug kernel: 3G)")
+    add("--mem", type=_size, default="2G", metavar="SIZE", help="memory (2G)")
     add("--nodes", type=_number(1, 8), default=1, metavar="N",
         help="NUMA nodes that memory is spread over (1)")
     add("--timeout", type=_number(0, 1000000), default=300, metavar="SECONDS",
@@ -215,7 +215,6 @@ def parse(arguments):
         settings.command = ["bash"]
         settings.timeout = 0
     settings.interactive = not command
-    settings.mem = settings.mem or ("3G" if settings.debug else "2G")
     try:
         settings.cwd = os.getcwd()
     except OSError:
