@@ -6,4 +6,4 @@
 # the sanitizers of the compiler, too.
 
 cd "$(dirname "$0")/../.." || exit
-exec vm/run --quiet --hugepages 16 --timeout 2700 -- tests/library/each region file rdma
+exec vm/run --quiet ${DEBUG:+--smp 1} --hugepages 16 --timeout 2700 -- tests/library/each region file rdma
