@@ -159,19 +159,25 @@ int rdma_dev_gids(const struct rdma_dev *dev, int *indexes, int max,
 	return n;
 }
 
-int rdma_dev_need_odp(const struct rdma_dev *dev, uint32_t rc_caps,
+int rdma_dev_need_odp(struct ibv_context *ctx, uint32_t rc_caps,
 		      struct failure *failure)
 {
-	const struct ibv_odp_caps *odp = &dev->attr.odp_caps;
+	const char *name = ibv_get_device_name(ctx->device);
+	struct ibv_device_attr_ex attr;
+	uint32_t has;
+	int err;
 
-	if (!(odp->general_caps & IBV_ODP_SUPPORT))
+	err = ibv_query_device_ex(ctx, NULL, &attr);
+	if (err)
+		return fail(failure, err, "cannot query %s", name);
+	if (!(attr.odp_caps.general_caps & IBV_ODP_SUPPORT))
 		return fail(failure, EOPNOTSUPP,
 			    "%s has no on-demand paging (for rxe: CONFIG_INFINIBAND_ON_DEMAND_PAGING)",
-			    rdma_dev_name(dev));
-	if ((odp->per_transport_caps.rc_odp_caps & rc_caps) != rc_caps)
+			    name);
+	has = attr.odp_caps.per_transport_caps.rc_odp_caps;
+	if (rc_caps & ~has)
 		return fail(failure, EOPNOTSUPP,
 			    "%s has on-demand paging, but not for all RC operations needed (has %#x, needs %#x)",
-			    rdma_dev_name(dev),
-			    odp->per_transport_caps.rc_odp_caps, rc_caps);
+			    name, has, rc_caps);
 	return 0;
 }

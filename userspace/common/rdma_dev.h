@@ -37,7 +37,7 @@ int rdma_dev_gids(const struct rdma_dev *dev, int *indexes, int max,
 		  struct failure *failure);
 
 /* On-demand paging for all of @rc_caps (IBV_ODP_SUPPORT_*) on RC? */
-int rdma_dev_need_odp(const struct rdma_dev *dev, uint32_t rc_caps,
+int rdma_dev_need_odp(struct ibv_context *ctx, uint32_t rc_caps,
 		      struct failure *failure);
 
 #endif

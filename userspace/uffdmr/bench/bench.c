@@ -277,7 +277,7 @@ static int find_means(struct bench *bench)
 		caps |= IBV_ODP_SUPPORT_READ;
 	if (options->operations[WRITE])
 		caps |= IBV_ODP_SUPPORT_WRITE;
-	err = rdma_dev_need_odp(dev, caps, bench->failure);
+	err = rdma_dev_need_odp(dev->ctx, caps, bench->failure);
 	if (err)
 		return err;
 	if (size > dev->port_attr.max_msg_sz)

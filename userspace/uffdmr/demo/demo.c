@@ -68,7 +68,7 @@ static int find_means(struct demo *demo)
 			    options->rdma.gid_index, demo->failure);
 	if (err)
 		return err;
-	err = rdma_dev_need_odp(dev, IBV_ODP_SUPPORT_READ |
+	err = rdma_dev_need_odp(dev->ctx, IBV_ODP_SUPPORT_READ |
 				IBV_ODP_SUPPORT_WRITE, demo->failure);
 	if (err)
 		return err;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "link.h"
+#include "rdma_dev.h"
 
 #define BACKLOG		64
 #define RNR_TIMER	1	/* 10 us until who was told to wait tries again */
@@ -273,25 +274,9 @@ static int bind_to(struct acceptor *acceptor, const char *address,
 	return err;
 }
 
-/* Clients do all of these to memory that comes late. */
-static int need_odp(struct ibv_context *verbs, struct failure *failure)
-{
-	const char *name = ibv_get_device_name(verbs->device);
-	uint32_t needed = IBV_ODP_SUPPORT_READ | IBV_ODP_SUPPORT_WRITE |
-			  IBV_ODP_SUPPORT_ATOMIC;
-	struct ibv_device_attr_ex attr;
-	int err;
-
-	err = ibv_query_device_ex(verbs, NULL, &attr);
-	if (err)
-		return fail(failure, err, "cannot query %s", name);
-	if (!(attr.odp_caps.general_caps & IBV_ODP_SUPPORT) ||
-	    needed & ~attr.odp_caps.per_transport_caps.rc_odp_caps)
-		return fail(failure, EOPNOTSUPP,
-			    "%s has no on-demand paging for READ, WRITE and atomics",
-			    name);
-	return 0;
-}
+/* What clients do to memory that comes late. */
+#define ODP_CAPS	(IBV_ODP_SUPPORT_READ | IBV_ODP_SUPPORT_WRITE | \
+			 IBV_ODP_SUPPORT_ATOMIC)
 
 static int begin(struct acceptor *acceptor, struct failure *failure)
 {
@@ -329,7 +314,7 @@ struct acceptor *acceptor_open(const char *address, const char *port,
 		return NULL;
 	}
 	if (bind_to(acceptor, address, port, failure) ||
-	    need_odp(acceptor->id->verbs, failure) ||
+	    rdma_dev_need_odp(acceptor->id->verbs, ODP_CAPS, failure) ||
 	    begin(acceptor, failure)) {
 		acceptor_close(acceptor);
 		return NULL;
