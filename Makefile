@@ -10,7 +10,7 @@ SHELL := /bin/bash
 build := $(CURDIR)/build
 tree = $(shell scripts/kernel-tree)
 # Files that take long first, or one of them would be the only one to run at the end.
-groups := series model hmm perftest pyverbs rdma postcopy fault matrix invalidate stress library uffdmr harness verbs
+groups := series model hmm perftest pyverbs rdma postcopy fault matrix verbs invalidate stress library uffdmr harness
 # The group deb builds a kernel of its own, with modules, and takes long, and hmm/benchmark
 # wants the machine for itself: by name only.
 # The groups series and model boot no kernel, some tests the stock one only, and those of
