@@ -15,8 +15,8 @@ listens() {
 	return 1
 }
 
-# pair PORT SERVER... : CLIENT...: each has to end well. What they say is in server and
-# client of $scratch.
+# pair PORT SERVER... : CLIENT...: each has to end well within $limit seconds, under the
+# command $run. What they say is in server and client of $scratch, reports beside it.
 pair() {
 	local port=$1 server=() status=0 pid
 	shift
@@ -25,11 +25,13 @@ pair() {
 		shift
 	done
 	shift
-	# shellcheck disable=SC2154  # tap.sh has it
-	timeout 180 "${server[@]}" > "$scratch/server" 2>&1 &
+	# shellcheck disable=SC2154  # tap.sh has it, and who sources this the others
+	timeout "$limit" "${run[@]}" --json "$scratch/server.json" -- "${server[@]}" \
+		> "$scratch/server" 2>&1 &
 	pid=$!
 	listens "$port" || status=1
-	timeout 180 "$@" > "$scratch/client" 2>&1 || status=$?
+	timeout "$limit" "${run[@]}" --json "$scratch/client.json" -- "$@" \
+		> "$scratch/client" 2>&1 || status=$?
 	wait "$pid" || status=$?
 	[ "$status" -eq 0 ] || tail -n 20 "$scratch"/{server,client}
 	return "$status"
