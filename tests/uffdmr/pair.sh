@@ -18,7 +18,7 @@ listens() {
 # pair PORT SERVER... : CLIENT...: each has to end well within $limit seconds, under the
 # command $run. What they say is in server and client of $scratch, reports beside it.
 pair() {
-	local port=$1 server=() status=0 pid
+	local port=$1 server=() served=0 status=0 pid
 	shift
 	while [ "$1" != : ]; do
 		server+=("$1")
@@ -32,7 +32,10 @@ pair() {
 	listens "$port" || status=1
 	timeout "$limit" "${run[@]}" --json "$scratch/client.json" -- "$@" \
 		> "$scratch/client" 2>&1 || status=$?
-	wait "$pid" || status=$?
-	[ "$status" -eq 0 ] || tail -n 20 "$scratch"/{server,client}
-	return "$status"
+	wait "$pid" || served=$?
+	[ "$served$status" = 00 ] || {
+		echo "the server's status is $served, the client's $status (124: $limit s are over)"
+		tail -n 20 "$scratch"/{server,client}
+		return 1
+	}
 }
