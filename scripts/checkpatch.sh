@@ -18,7 +18,6 @@ checkpatch_findings() {
 	done
 	shift
 	mkdir -p "$kept"
-	find "$kept" -type f -mtime +30 -delete
 	kept+=/$({
 		cat "$tree"/scripts/{checkpatch.pl,spelling.txt,const_structs.checkpatch}
 		printf '%s\n' "${options[@]}"
@@ -36,6 +35,7 @@ checkpatch_findings() {
 		sed -nE "s,^$folder/,,; s/^(.*): (ERROR|WARNING|CHECK):([A-Z0-9_]+): (.*)\$/\3 \1: \4/p" \
 			<<< "$said" > "$kept.$$"
 		mv "$kept.$$" "$kept"
+		find "${kept%/*}" -type f -mtime +30 -delete
 	fi
 	touch "$kept"
 	cat "$kept"
