@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# This test will call uffdmr postcopy with arguments that it has to refuse, which takes no
-# guest.
+# This test will call uffdmr postcopy with arguments that it has to refuse, and
+# tests/postcopy/migrate where ping is not installed. Neither takes a guest.
 . "$(dirname "$0")/../tap.sh"
 cd "$project" || exit
 uffdmr=build/userspace/uffdmr
@@ -38,4 +38,12 @@ refused "not '5'" destination a --delay 5
 refused "number from 1 to 65535, not '65536'" destination a --port 65536
 refused "number from 1 to 64, not '65'" client a --clients 65
 refused "not '5min'" client a --time 5min
+
+only=$(mktemp -d)
+ln -s "$(command -v dirname)" "$only"
+status=0
+message=$(HOSTS=2 HOST=2 PATH=$only "$BASH" tests/postcopy/migrate 2>&1) || status=$?
+[[ $status -eq 2 && $message == 'migrate: two hosts want ping: '* ]]
+result $? 'migrate without ping' "status $status: $message"
+rm -r "$only"
 plan
