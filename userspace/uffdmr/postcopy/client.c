@@ -15,7 +15,10 @@
 #include "clock.h"
 
 #define TRY		(3 * NSEC_PER_SEC)	/* to connect to one */
-#define PAUSE_MS	5	/* when nobody has the workload */
+/* Nobody has the workload: between two tries passes a part of the time since the first. */
+#define PAUSE_PART	8
+#define PAUSE_LEAST	(5 * NSEC_PER_MSEC)
+#define PAUSE_MOST	(250 * NSEC_PER_MSEC)
 #define TORN_MOST	64	/* times that a record is read again */
 #define REFUSED_MOST	10	/* operations, with none between them that was not */
 #define LOOK_EVERY	(100 * NSEC_PER_MSEC)
@@ -85,9 +88,21 @@ static int try_server(struct client *client, size_t server)
 	return err;
 }
 
+static void pause_since(uint64_t start)
+{
+	uint64_t ns = (now_ns() - start) / PAUSE_PART;
+
+	if (ns < PAUSE_LEAST)
+		ns = PAUSE_LEAST;
+	if (ns > PAUSE_MOST)
+		ns = PAUSE_MOST;
+	poll(NULL, 0, ns / NSEC_PER_MSEC);
+}
+
 int client_connect(struct client *client)
 {
 	size_t n = client->all->options->n_addresses, i;
+	uint64_t start = now_ns();
 	int err = 0;
 
 	while (!over(client)) {
@@ -96,7 +111,7 @@ int client_connect(struct client *client)
 			if (err != -EAGAIN)
 				return err;
 		}
-		poll(NULL, 0, PAUSE_MS);
+		pause_since(start);
 	}
 	return given_up(client, "no server has the workload");
 }
