@@ -214,7 +214,8 @@ static void settle(struct extent *extent, size_t n, enum outcome outcome,
 		region->stats->copies++;
 	extent->asked.offset += n * page_size;
 	extent->asked.length -= n * page_size;
-	pthread_cond_broadcast(&region->changed);
+	if (nothing_missing(region))
+		pthread_cond_broadcast(&region->changed);
 	pthread_mutex_unlock(&region->lock);
 	/* After the states: who is woken may throw a page away, and that is news. */
 	pages_wake(region, first, n);

@@ -499,19 +499,18 @@ int uffdmr_wait(struct uffdmr *region, int ms)
 		.tv_sec = deadline / NS_PER_S,
 		.tv_nsec = deadline % NS_PER_S,
 	};
-	struct uffdmr_stats *stats = region->stats;
 	size_t poisoned;
 	int err = 0;
 
 	if (region_check(region))
 		return -1;
 	pthread_mutex_lock(&region->lock);
-	while (!err && stats->present + stats->poisoned < stats->length)
+	while (!err && !nothing_missing(region))
 		err = ms < 0 ? pthread_cond_wait(&region->changed,
 						 &region->lock) :
 			       pthread_cond_timedwait(&region->changed,
 						      &region->lock, &until);
-	poisoned = stats->poisoned;
+	poisoned = region->stats->poisoned;
 	pthread_mutex_unlock(&region->lock);
 	if (err)
 		return uffdmr_set_error(err, "pages are missing");

@@ -77,7 +77,7 @@ struct uffdmr {
 	pthread_t thread;
 
 	pthread_mutex_t lock;		/* of all that follows */
-	pthread_cond_t changed;		/* @present, @poisoned */
+	pthread_cond_t changed;		/* nothing_missing(), @telling */
 	uint8_t *state;
 	uint64_t *since;		/* when somebody began to wait, or 0 */
 	unsigned int *failed;		/* so often, since it was settled */
@@ -109,6 +109,14 @@ static inline uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+/* @lock is held. */
+static inline bool nothing_missing(const struct uffdmr *region)
+{
+	const struct uffdmr_stats *stats = region->stats;
+
+	return stats->present + stats->poisoned >= stats->length;
 }
 
 /* Have the region's thread look for something to do. */
