@@ -184,7 +184,7 @@ class Guest:
         command += self._machine()
         command += [
             "-chardev", f"socket,id=console,fd={console_fd}", "-serial", "chardev:console",
-            "-device", "virtio-serial-pci",
+            "-device", "virtio-serial-pci,max_ports=5",
         ]
         for number, fd in enumerate((control_fd, out_fd, err_fd), 1):
             command += [
