@@ -102,7 +102,8 @@ def _parser():
     add = parser.add_argument
     add("--kernel", metavar="IMAGE", help="boot IMAGE (default build/kernel/bzImage)")
     add("--debug", action="store_true", help="boot build/kernel-debug/bzImage")
-    add("--smp", type=_number(1, 64), default=2, metavar="N", help="CPUs (2)")
+    add("--smp", type=_number(1, 64), metavar="N",
+        help="CPUs (2; each of two hosts has 1 if this machine has less than 4)")
     add("--mem", type=_size, default="2G", metavar="SIZE", help="memory (2G)")
     add("--nodes", type=_number(1, 8), default=1, metavar="N",
         help="NUMA nodes that memory is spread over (1)")
@@ -215,6 +216,10 @@ def parse(arguments):
         settings.command = ["bash"]
         settings.timeout = 0
     settings.interactive = not command
+    if not settings.smp:
+        # An emulated CPU that has to wait for a real one keeps the others waiting.
+        few = settings.hosts > 1 and len(os.sched_getaffinity(0)) < 4
+        settings.smp = 1 if few else 2
     try:
         settings.cwd = os.getcwd()
     except OSError:

@@ -41,6 +41,10 @@ vm --hosts 2 --peer-kernel build/kernel-stock/bzImage --no-rxe -- uname -r
 has 'host1 has the kernel of a single one' "$scratch/out" '^host1: .*-rxe-uffd$'
 has 'host2 has that of --peer-kernel' "$scratch/out" '^host2: [0-9.]*$'
 
+vm/run --quiet --hosts 2 --no-rxe -- nproc > "$scratch/out" 2> "$scratch/err"
+is 'two hosts share the CPUs of a small machine' "$(sort "$scratch/out")" \
+	"$(printf 'host%d: %d\n' 1 $(($(nproc) < 4 ? 1 : 2)) 2 $(($(nproc) < 4 ? 1 : 2)))"
+
 script crash << 'END'
 [ "$HOST" = 1 ] && exec sleep 1000
 echo c > /proc/sysrq-trigger
