@@ -2,9 +2,9 @@
 /*
  * Pages of a peer, by RDMA READ.
  *
- * An extent waits in the ring of its lane, or is posted to its queue pair. If that fails
- * all that was posted comes back and waits again; when nothing is posted any more the
- * lane can be given a new queue pair.
+ * An extent is posted to the queue pair of its lane, or waits in its ring until there is
+ * one. If that fails all that was posted comes back and waits again; when nothing is
+ * posted any more the lane can be given a new queue pair.
  *
  * The region's thread fetches, a thread a lane reaps completions, and who moves the
  * workload looks after lost lanes: he alone opens and closes links, and starts and ends
@@ -85,20 +85,10 @@ static int post(struct lane *lane, struct uffdmr_extent *extent)
 	return ibv_post_send(lane->link.id->qp, &wr, &bad);
 }
 
-static unsigned int most(const struct lane *lane)
-{
-	const struct pull *pull = lane->pull;
-
-	if (lane == &pull->lanes[DEMAND])
-		return PULL_DEPTH;
-	return pull->lanes[DEMAND].posted ? PULL_BACKGROUND_BUSY : PULL_BACKGROUND;
-}
-
 /* @lock is held. */
 static void advance(struct lane *lane)
 {
-	while (lane->up && lane->head != lane->tail &&
-	       lane->posted < most(lane)) {
+	while (lane->up && lane->head != lane->tail) {
 		if (post(lane, lane->waiting[lane->head])) {
 			lane->up = false;
 			return;
@@ -108,25 +98,19 @@ static void advance(struct lane *lane)
 	}
 }
 
-static void advance_all(struct pull *pull)
-{
-	int i;
-
-	for (i = 0; i < LANES; i++)
-		advance(&pull->lanes[i]);
-}
-
 static void fetch(struct uffdmr_source *source,
 		  struct uffdmr_extent *const *extents, size_t n)
 {
 	struct pull *pull = (struct pull *)source;
+	struct lane *lane;
 	size_t i;
 
 	pthread_mutex_lock(&pull->lock);
-	for (i = 0; i < n; i++)
-		put(&pull->lanes[extents[i]->demand ? DEMAND : BACKGROUND],
-		    extents[i]);
-	advance_all(pull);
+	for (i = 0; i < n; i++) {
+		lane = &pull->lanes[extents[i]->demand ? DEMAND : BACKGROUND];
+		put(lane, extents[i]);
+		advance(lane);
+	}
 	pthread_mutex_unlock(&pull->lock);
 }
 
@@ -163,8 +147,6 @@ static void take_all(struct lane *lane)
 		pthread_mutex_lock(&pull->lock);
 		for (i = 0; i < n; i++)
 			came[i] = settle(lane, &wc[i], &cancelled[i]);
-		/* The next are on their way while these are put in place. */
-		advance_all(pull);
 		pthread_mutex_unlock(&pull->lock);
 		for (i = 0; i < n; i++) {
 			struct uffdmr_extent *extent =
@@ -242,7 +224,7 @@ static int start_lane(struct lane *lane)
 		return err;
 	pthread_mutex_lock(&pull->lock);
 	lane->up = true;
-	advance_all(pull);
+	advance(lane);
 	pthread_mutex_unlock(&pull->lock);
 	return 0;
 }

@@ -23,18 +23,10 @@ struct pull_config {
 };
 
 /*
- * READs of the background that are on their way: a demand READ comes behind them on the
- * wire. Fewer while somebody waits.
+ * Extents of the region, which gives one in four (libuffdmr) to the background. These two
+ * are on their way: a demand READ comes behind them on the wire.
  */
-#define PULL_BACKGROUND		2
-#define PULL_BACKGROUND_BUSY	1
-
-/*
- * Extents of the region, which gives one in four (libuffdmr) to the background: as many as
- * are on their way. Who waits for a page of one that it had to hold back would wait for
- * all those before it, too.
- */
-#define PULL_DEPTH		(4 * PULL_BACKGROUND)
+#define PULL_DEPTH		8
 
 struct pull *pull_open(const struct pull_config *config, uint64_t deadline,
 		       struct failure *failure);
