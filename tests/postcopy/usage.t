@@ -37,6 +37,7 @@ refused "not '-1'" destination a --rate=-1
 refused "not '5'" destination a --delay 5
 refused "number from 1 to 65535, not '65536'" destination a --port 65536
 refused "number from 1 to 64, not '65'" client a --clients 65
+refused "number from 1 to 1000000000, not '0'" client a --ops 0
 refused "not '5min'" client a --time 5min
 
 only=$(mktemp -d)

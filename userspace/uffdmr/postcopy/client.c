@@ -506,6 +506,30 @@ static int look(struct client *client)
 	return 0;
 }
 
+/* Whether it is time for the next operation; if not it is a bit later now. */
+static bool due(struct client *client)
+{
+	const struct postcopy_options *options = client->all->options;
+	uint64_t every, now = now_ns(), left;
+	struct timespec pause;
+
+	if (!options->ops)
+		return true;
+	every = options->clients * NSEC_PER_SEC / options->ops;
+	if (now < client->next_op) {
+		left = client->next_op - now;
+		pause.tv_sec = 0;
+		pause.tv_nsec = left < LOOK_EVERY ? left : LOOK_EVERY;
+		nanosleep(&pause, NULL);
+		return false;
+	}
+	/* What was missed is not made up for. */
+	client->next_op += every;
+	if (client->next_op < now)
+		client->next_op = now;
+	return true;
+}
+
 static int operate(struct client *client)
 {
 	static int (*const operations[OPS])(struct client *client) = {
@@ -523,8 +547,9 @@ static int operate(struct client *client)
 	if (!client->number && !client->all->options->time_ns &&
 	    now_ns() > client->next_look)
 		err = look(client);
-	if (!err)
-		err = operations[op](client);
+	if (err || !due(client))
+		return err;
+	err = operations[op](client);
 	if (err)
 		return err;
 	client->ops[op]++;

@@ -42,7 +42,7 @@ struct client {
 	uint64_t gap;		/* the longest over a move */
 	uint64_t ops[OPS];
 	uint64_t reconnects, torn;
-	uint64_t next_look;
+	uint64_t next_op, next_look;
 	unsigned int refused;	/* operations, one after the other */
 	uint64_t wrong;		/* of what was read, not what is known to be there */
 	char first_wrong[256];

@@ -11,6 +11,7 @@
 
 #define MAX_TIME	(24 * 3600 * NSEC_PER_SEC)
 #define MAX_RATE	0x10000000000UL	/* 1T */
+#define MAX_OPS		1000000000
 #define SERVERS		16
 
 enum {
@@ -26,6 +27,7 @@ enum {
 	OPTION_DELAY,
 	OPTION_PLOT,
 	OPTION_CLIENTS,
+	OPTION_OPS,
 	OPTION_TIME,
 };
 
@@ -241,6 +243,9 @@ static error_t parse_client(int key, char *arg, struct argp_state *state)
 		options->clients = option_number(state, "clients", arg, 1,
 						 TABLE_CLIENTS);
 		return 0;
+	case OPTION_OPS:
+		options->ops = option_number(state, "ops", arg, 1, MAX_OPS);
+		return 0;
 	case OPTION_TIME:
 		options->time_ns = option_time(state, "time", arg, MAX_TIME);
 		return 0;
@@ -258,6 +263,9 @@ static error_t parse_client(int key, char *arg, struct argp_state *state)
 static const struct argp_option client_options[] = {
 	{ "clients", OPTION_CLIENTS, "N", 0,
 	  "How many, each with a connection of its own, 1 to 64 (default: 4)", 1 },
+	{ "ops", OPTION_OPS, "N", 0,
+	  "At most so many operations a second, of all clients together (default: each "
+	  "client one after the other)", 1 },
 	{ "time", OPTION_TIME, "TIME", 0,
 	  "End after TIME (default: one second after the move is complete)", 1 },
 	COMMON_PORT,

@@ -33,6 +33,7 @@ struct postcopy_options {
 	const char *plot;
 	/* client */
 	unsigned int clients;
+	unsigned int ops;		/* a second, of all; 0: no limit */
 	uint64_t time_ns;
 };
 
