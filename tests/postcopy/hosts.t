@@ -30,4 +30,16 @@ for row in '2: move +postcopy, 8 MiB from' '2: bare READ +median [0-9.]+ ms' '2:
 	'1: downtime +[0-9.]+ ms' '1: records +[1-9]' '1: wrong records +0 broken, 0 stale, 0 too new'; do
 	check "a row of a report: $row" grep -qE "^host$row" "$scratch/out"
 done
+
+# refused STATUS PATTERN ARG...: both hosts end, by far before the time is up.
+refused() {
+	local wanted=$1 pattern=$2 status=0
+	shift 2
+	vm/run --quiet --smp 1 --hosts 2 --timeout 100 -- tests/postcopy/migrate --size 8M "$@" \
+		> "$scratch/out" 2> "$scratch/err" || status=$?
+	[ "$status" -eq "$wanted" ] && grep -q "$pattern" "$scratch/err"
+}
+
+check 'what the destination refuses ends both hosts' refused 2 "^host2: .*--mode is .*not 'fast'" --mode fast
+check 'what the clients refuse, too' refused 2 "^host1: .*from 1 to 64, not '65'" --clients 65
 plan
