@@ -197,6 +197,21 @@ int region_remap(struct memory *mem, struct region *r, size_t first, size_t n)
 	return err;
 }
 
+/*
+ * Of mappings that userfaultfd has Linux moves one at a time (vma_multi_allowed() in its
+ * mm/mremap.c), and a region may be more than one: so each unit alone.
+ */
+static bool move_units(char *from, char *to, size_t unit, size_t n)
+{
+	size_t at;
+
+	for (at = 0; at < n * unit; at += unit)
+		if (mremap(from + at, unit, unit, MREMAP_MAYMOVE | MREMAP_FIXED,
+			   to + at) != to + at)
+			return false;
+	return true;
+}
+
 int region_move(struct memory *mem, struct region *r, size_t first, size_t n)
 {
 	char *addr = r->addr + first * r->unit;
@@ -212,8 +227,7 @@ int region_move(struct memory *mem, struct region *r, size_t first, size_t n)
 	for (page = 0; page < n; page++)
 		there[page] = pagemap_entry(addr + page * r->unit) &
 			      (PM_PRESENT | PM_SWAPPED);
-	if (away == MAP_FAILED ||
-	    mremap(addr, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, away) != away ||
+	if (away == MAP_FAILED || !move_units(addr, away, r->unit, n) ||
 	    mremap(away, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, addr) != addr)
 		err = fail(mem->failure, errno, "cannot move memory");
 	if (!err && r->uffd)
